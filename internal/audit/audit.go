@@ -1,0 +1,77 @@
+// Package audit is the append-only, hash-chained log of security events. An
+// event is written in the same commit as what it reports (invariant I5): call
+// Record inside the unit of work that makes it true.
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	"anteroom/store"
+)
+
+// The fixed words of the log. Details carry more, never a secret, a code or a token.
+const (
+	SignedIn              = "session.opened"
+	SignInRefused         = "signin.refused" // Details: reason
+	SignedOut             = "session.ended"
+	SessionsEnded         = "sessions.ended"
+	AccountCreated        = "account.created"
+	AccountUpdated        = "account.updated"
+	AccountActivated      = "account.activated"
+	AccountDisabled       = "account.disabled"
+	AccountEnabled        = "account.enabled"
+	AccountImported       = "account.imported"
+	Invited               = "invitation.sent"
+	InvitationUsed        = "invitation.used"
+	PasswordChosen        = "password.chosen"
+	PasswordResetAsked    = "password.reset_requested"
+	PasswordReset         = "password.reset"
+	AuthenticatorAdded    = "authenticator.added"
+	AuthenticatorRemoved  = "authenticator.removed"
+	SecondFactorRefused   = "second_factor.refused" // Details: reason
+	SecondFactorReset     = "second_factor.reset"   // Details: reason
+	RecoveryCodesCreated  = "recovery_codes.created"
+	RecoveryCodeUsed      = "recovery_code.used"
+	TermsPublished        = "terms.published"
+	TermsAccepted         = "terms.accepted" // Details: version, hash
+	ConsentGiven          = "consent.given"  // Details: scopes
+	ConsentRefused        = "consent.refused"
+	ConsentRevoked        = "consent.revoked"
+	AccessGranted         = "access.granted"
+	AccessActivated       = "access.activated"
+	AccessRevoked         = "access.revoked"
+	CodeIssued            = "grant.code_issued"
+	CodeRedeemed          = "grant.code_redeemed"
+	CodeReused            = "grant.code_reused"
+	TokenRefreshed        = "grant.refreshed"
+	RefreshReused         = "grant.refresh_reused"
+	GrantRevoked          = "grant.revoked"
+	ApplicationRegistered = "application.registered"
+	ApplicationUpdated    = "application.updated"
+	ApplicationDeleted    = "application.deleted"
+	ClientRegistered      = "client.registered"
+	ClientUpdated         = "client.updated"
+	ClientDeleted         = "client.deleted"
+	ClientSecretRotated   = "client.secret_rotated"
+	OrganisationCreated   = "organisation.created"
+	OrganisationUpdated   = "organisation.updated"
+	RoleDefined           = "role.defined"
+	RoleDeleted           = "role.deleted"
+	KeyCreated            = "key.created"
+	KeyRotated            = "key.rotated"
+	KeyRetired            = "key.retired"
+	BackupTaken           = "backup.taken"
+	BackupRestored        = "backup.restored"
+)
+
+// Record appends e in the unit of work of ctx. The store assigns Seq and hashes.
+func Record(ctx context.Context, log store.AuditLog, e store.AuditEvent) error {
+	if e.Type == "" || e.At.IsZero() || e.Actor == "" {
+		return fmt.Errorf("audit event %q without type, time or actor: %w", e.Type, store.ErrInvalid)
+	}
+	if err := log.AppendAudit(ctx, e); err != nil {
+		return fmt.Errorf("record %s: %w", e.Type, err)
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package mail sends what people need to know. Messages are put into the outbox
+// in the commit that gives the reason for them, sealed, and sent from there with
+// retries by any node.
+package mail
+
+import (
+	"context"
+
+	"anteroom/templates"
+)
+
+// Outbox takes messages. Enqueue writes in the unit of work of ctx.
+type Outbox struct{}
+
+// Enqueue renders m, seals it and stores it for to.
+func (o *Outbox) Enqueue(ctx context.Context, to string, m templates.Mail) error { return nil }

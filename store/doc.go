@@ -1,0 +1,27 @@
+// Package store declares the nouns that Anteroom remembers, each with its
+// contract. It holds no implementation: store/bolt keeps everything in one
+// file, store/postgres in a database shared by many nodes, and store/storetest
+// is the one contract test for both.
+//
+// Three rules make the contracts safe:
+//
+// Invariants are atomic verbs. RedeemCode, RotateRefreshToken, AdvanceTOTP,
+// UseRecoveryCode, UseInvitation, UseReset, UseOnce and RecordFailure decide
+// and write in one step. Of any number of concurrent callers, on any number of
+// nodes, exactly one wins and the others get a typed error.
+//
+// Writes of one request are one unit of work. Do and Begin put a unit into the
+// context; every verb called with that context joins it; Commit makes all of it
+// durable or none. A verb inside a unit reports what it can see now, and the
+// commit decides: it may return the typed error of any verb of the unit
+// (ErrConsumed, say), and then nothing of the unit happened. A verb called
+// without a unit is its own unit.
+//
+// Functions given to the store (the argument of Do and of the Update verbs) may
+// run more than once and must not have effects outside their arguments and the
+// store.
+//
+// Times are UTC with microsecond precision; a store rounds what it is given
+// (time.Time.Truncate) and returns exactly that. Returned values are copies.
+// A nil slice and an empty one are the same and come back as nil.
+package store

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Session is one browser signed in. Its ID is the sid of OpenID Connect
+// (front-channel logout section 3); the browser holds a token of which only the
+// keyed hash is kept.
+type Session struct {
+	ID        string
+	TokenHash string
+	AccountID string
+	AuthTime  time.Time // when the last factor was proved
+	AMR       []string  // RFC 8176, in the order proved
+	ACR       string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	EndedAt   time.Time // zero: alive
+	UserAgent string
+	Address   string
+}
+
+// Sessions. Ended and expired ones are removed by Sweep 24 hours after.
+type Sessions interface {
+	// CreateSession returns ErrExists if the id or the hash is taken.
+	CreateSession(ctx context.Context, s Session) error
+	// SessionByToken and Session return the row together with ErrRevoked (ended)
+	// or ErrExpired when it is dead, ErrNotFound when it is unknown.
+	SessionByToken(ctx context.Context, tokenHash string, now time.Time) (Session, error)
+	Session(ctx context.Context, id string, now time.Time) (Session, error)
+	// RenewSession changes a live session after a new sign-in (a new token, a
+	// later AuthTime). Errors as Session; ErrExists for a taken hash.
+	RenewSession(ctx context.Context, id string, now time.Time, change func(*Session) error) (Session, error)
+	// EndSession marks it ended; ending a dead one is no error. ErrNotFound.
+	EndSession(ctx context.Context, id string, now time.Time) error
+	// EndSessionsOf ends all of an account's and returns those that were alive.
+	EndSessionsOf(ctx context.Context, accountID string, now time.Time) ([]Session, error)
+	// SessionsOf lists an account's live sessions, newest first.
+	SessionsOf(ctx context.Context, accountID string, now time.Time) ([]Session, error)
+}
+
+// Grant is what a client holds for an account: one code and the tokens that
+// came from it, one id for the family. Access tokens are JWTs that name their
+// grant and are not stored.
+type Grant struct {
+	ID            string
+	ClientID      string
+	ApplicationID string
+	AccountID     string
+	SessionID     string
+	Scopes        []string // granted
+	Audiences     []string // granted
+	RequestedAt   time.Time
+	AuthTime      time.Time
+	AMR           []string
+	ACR           string
+	Nonce         string
+	Claims        string // the claims parameter, JSON, as requested
+	Params        string // what else of the authorization request matters later, form-encoded, no secrets
+	CreatedAt     time.Time
+	ExpiresAt     time.Time // after this nothing of the family lives; Sweep removes it
+	RevokedAt     time.Time
+	RevokedReason string
+}
+
+// Code is an authorization code. PKCE belongs to it: a code issued with a
+// challenge is never redeemed without a verifier.
+type Code struct {
+	Hash                string
+	GrantID             string
+	RedirectURI         string // as sent in the request; empty if none was sent
+	CodeChallenge       string
+	CodeChallengeMethod string
+	IssuedAt            time.Time
+	ExpiresAt           time.Time
+	UsedAt              time.Time
+}
+
+// RefreshToken is a leaf, or a used link, of a family's chain.
+type RefreshToken struct {
+	Hash      string
+	GrantID   string
+	Scopes    []string // may be narrower than the grant's
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+	UsedAt    time.Time
+	// SessionBound is true when the token dies with the browser session (no
+	// offline_access).
+	SessionBound bool
+}
+
+// GrantFilter selects grants; empty fields match everything, at least one must
+// be set.
+type GrantFilter struct {
+	AccountID     string
+	ClientID      string
+	ApplicationID string
+	SessionID     string
+}
+
+// Grants keeps what the protocol needs to remember. Used codes and tokens stay
+// as long as their grant, so that reuse can end the family.
+type Grants interface {
+	// IssueCode creates the grant with its code. Returns ErrExists.
+	IssueCode(ctx context.Context, g Grant, c Code) error
+	// CreateGrant creates a grant without a code. Returns ErrExists.
+	CreateGrant(ctx context.Context, g Grant) error
+	// Grant returns the row together with ErrRevoked or ErrExpired when it is
+	// dead, ErrNotFound when it is unknown.
+	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
+	// Code returns both rows, together with ErrConsumed, ErrRevoked or
+	// ErrExpired (in this order) when the code is dead. Changes nothing.
+	Code(ctx context.Context, hash string, now time.Time) (Code, Grant, error)
+	// RedeemCode uses the code up. Errors as Code: one caller wins (I1).
+	// A code is also redeemed to burn it, after a wrong verifier.
+	RedeemCode(ctx context.Context, hash string, now time.Time) error
+
+	// CreateRefreshToken adds the first leaf of a family. ErrExists; ErrInvalid:
+	// no such grant; ErrRevoked.
+	CreateRefreshToken(ctx context.Context, t RefreshToken) error
+	// RefreshToken returns both rows, together with ErrConsumed, ErrRevoked or
+	// ErrExpired (in this order) when the token is dead.
+	RefreshToken(ctx context.Context, hash string, now time.Time) (RefreshToken, Grant, error)
+	// RotateRefreshToken uses the old one up and adds next, of the same grant.
+	// Errors as RefreshToken: one caller wins (I4).
+	RotateRefreshToken(ctx context.Context, oldHash string, next RefreshToken, now time.Time) error
+
+	// RevokeGrant ends the family. Ending a dead one is no error. ErrNotFound.
+	RevokeGrant(ctx context.Context, id, reason string, now time.Time) error
+	// RevokeGrants ends all live grants that match and returns their ids.
+	RevokeGrants(ctx context.Context, f GrantFilter, reason string, now time.Time) ([]string, error)
+	// GrantsOf lists live grants that match, newest first.
+	GrantsOf(ctx context.Context, f GrantFilter, now time.Time) ([]Grant, error)
+
+	// RevokeAccessToken denies one JWT until it expires.
+	RevokeAccessToken(ctx context.Context, jti string, until time.Time) error
+	AccessTokenRevoked(ctx context.Context, jti string) (bool, error)
+}
+
+// SigningKey is one key of the provider's ring. A key is published at
+// CreatedAt, signs from ActiveAt until a later key of its algorithm is active,
+// and is withdrawn at RetiredAt.
+type SigningKey struct {
+	KID       string
+	Algorithm string // RS256, ES256
+	Sealed    []byte // PKCS #8, sealed and bound to KID
+	PublicJWK []byte // JSON
+	CreatedAt time.Time
+	ActiveAt  time.Time
+	RetiredAt time.Time // zero: no end yet
+}
+
+// SigningKeys.
+type SigningKeys interface {
+	CreateSigningKey(ctx context.Context, k SigningKey) error // ErrExists
+	// SigningKeys lists all, oldest first.
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
+	UpdateSigningKey(ctx context.Context, kid string, change func(*SigningKey) error) error
+	DeleteSigningKey(ctx context.Context, kid string) error
+}
+
+// OutboxMessage is a mail to be sent, written in the commit that gave the
+// reason for it. Body is sealed: it holds links that let people in.
+type OutboxMessage struct {
+	ID          string
+	Kind        string // invitation, password-reset, ...
+	To          string
+	Sealed      []byte // the message, sealed and bound to ID
+	CreatedAt   time.Time
+	NextAttempt time.Time
+	Attempts    int
+	LastError   string
+	GivenUpAt   time.Time // zero: still tried
+}
+
+// Outbox.
+type Outbox interface {
+	EnqueueMail(ctx context.Context, m OutboxMessage) error // ErrExists
+	// ClaimMail returns at most n messages that are due at now, and moves their
+	// NextAttempt to now+lease so that no other node takes them.
+	ClaimMail(ctx context.Context, now time.Time, lease time.Duration, n int) ([]OutboxMessage, error)
+	// MailSent removes it. ErrNotFound.
+	MailSent(ctx context.Context, id string) error
+	// MailFailed records an attempt: next is when to try again, zero to give up.
+	MailFailed(ctx context.Context, id, reason string, now, next time.Time) error
+	// PendingMail lists by id.
+	PendingMail(ctx context.Context, page Page) (rows []OutboxMessage, next string, err error)
+}
+
+// AuditEvent is one entry of the append-only log. Seq, PrevHash and Hash are
+// assigned by the store in the commit.
+type AuditEvent struct {
+	Seq           int64
+	At            time.Time
+	Type          string // a constant of internal/audit
+	Actor         string // account id, "operator", "client:<id>" or "system"
+	AccountID     string
+	ApplicationID string
+	ClientID      string
+	SessionID     string
+	Address       string
+	Details       map[string]string // never a secret, a code or a token
+	PrevHash      string
+	Hash          string
+}
+
+// AuditFilter selects entries; empty fields match everything.
+type AuditFilter struct {
+	AccountID string
+	Type      string
+	Since     time.Time
+	Until     time.Time
+}
+
+// AuditLog is hash-chained: Hash = AuditHash(entry with PrevHash set).
+type AuditLog interface {
+	AppendAudit(ctx context.Context, e AuditEvent) error
+	// AuditEvents lists matching entries by Seq, oldest first; the cursor is a Seq.
+	AuditEvents(ctx context.Context, f AuditFilter, page Page) (rows []AuditEvent, next string, err error)
+}

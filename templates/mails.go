@@ -1,0 +1,88 @@
+package templates
+
+import "time"
+
+// Mail is a message to a person: a struct in this file with an HTML and a text
+// template of the same name.
+type Mail interface {
+	mailName() string
+	subject() string
+}
+
+// Message is a rendered Mail.
+type Message struct {
+	Subject string
+	Text    string
+	HTML    string
+}
+
+// MailFrame is what every mail carries.
+type MailFrame struct {
+	Name   string // display name of the person
+	Portal string // application name; empty: the sign-in service itself
+	Colour string // accent of the portal
+	Issuer string // URL of the sign-in service
+}
+
+// InvitationMail carries "Complete the Activation".
+type InvitationMail struct {
+	MailFrame
+	InvitedBy string // may be empty
+	UserName  string
+	Link      string
+	ExpiresAt time.Time
+	NewAccess bool // the account is active already: the mail says that access was added
+}
+
+// PasswordResetMail carries "Choose a new password".
+type PasswordResetMail struct {
+	MailFrame
+	Link      string
+	ExpiresAt time.Time
+}
+
+// PasswordChangedMail tells that the password was changed.
+type PasswordChangedMail struct {
+	MailFrame
+	At time.Time
+}
+
+// AuthenticatorAddedMail tells that a new authenticator was bound.
+type AuthenticatorAddedMail struct {
+	MailFrame
+	At       time.Time
+	Replaced bool
+}
+
+// RecoveryCodeUsedMail tells that a recovery code was used.
+type RecoveryCodeUsedMail struct {
+	MailFrame
+	At   time.Time
+	Left int
+}
+
+// SecondFactorResetMail tells that an administrator removed the second factor.
+type SecondFactorResetMail struct {
+	MailFrame
+	At time.Time
+	By string
+}
+
+func (InvitationMail) mailName() string         { return "invitation" }
+func (PasswordResetMail) mailName() string      { return "password_reset" }
+func (PasswordChangedMail) mailName() string    { return "password_changed" }
+func (AuthenticatorAddedMail) mailName() string { return "authenticator_added" }
+func (RecoveryCodeUsedMail) mailName() string   { return "recovery_code_used" }
+func (SecondFactorResetMail) mailName() string  { return "second_factor_reset" }
+
+func (m InvitationMail) subject() string {
+	if m.NewAccess {
+		return "You now have access to " + m.Portal
+	}
+	return "Complete your activation for " + m.Portal
+}
+func (PasswordResetMail) subject() string      { return "Choose a new password" }
+func (PasswordChangedMail) subject() string    { return "Your password was changed" }
+func (AuthenticatorAddedMail) subject() string { return "A new authenticator was added" }
+func (RecoveryCodeUsedMail) subject() string   { return "A recovery code was used" }
+func (SecondFactorResetMail) subject() string  { return "Your second factor was reset" }
