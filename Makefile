@@ -1,0 +1,70 @@
+# Targets explain themselves: make help.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+GO      ?= go
+BIN     := bin/anteroom
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Pinned tools, run from the module cache; nothing is installed into the system.
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+FUZZTIME ?= 20s
+SHOTS    ?= shots
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start the demo: issuer on :8080, portals on :8081 and :8082, state in ./data
+	@exec $(BIN) demo
+
+.PHONY: build
+build: ## build bin/anteroom, one static stripped binary
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/anteroom
+
+.PHONY: deps
+deps: # what the tests need: installed on Debian and Ubuntu as root, else named
+	@.ci/deps
+
+.PHONY: check
+check: ## gofmt and go vet, nothing to install
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w these:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+.PHONY: test
+test: deps check ## everything: checks, then all tests with the race detector and a real browser
+	ANTEROOM_E2E=require $(GO) test -race -p 2 -timeout 30m ./...
+
+.PHONY: shots
+shots: deps ## screenshots of every page, light, dark and phone width, into ./shots
+	ANTEROOM_E2E=require ANTEROOM_SHOTS=$(abspath $(SHOTS)) $(GO) test -count=1 -timeout 30m -run 'Journey|Gallery' ./e2e
+	@echo "see $(SHOTS)/"
+
+.PHONY: bench
+bench: build ## the figures: memory, start, binary size, commits and CPU per sign-in, requests per second
+	$(GO) test -run '^$$' -bench . -benchtime 2s -timeout 30m ./internal/bench
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@set -e; for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go 2>/dev/null | awk '{ print $$2 }'); do \
+			echo "== $$name in $${dir#$(CURDIR)/}"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done; \
+	done
+
+.PHONY: lint
+lint: check ## golangci-lint and govulncheck, pinned, run from the module cache
+	$(GO) run $(GOLANGCI) run ./...
+	$(GO) run $(GOVULNCHECK) ./...
+
+.PHONY: clean
+clean: ## remove what was built, and screenshots; ./data stays
+	rm -rf bin $(SHOTS) *.test *.out
