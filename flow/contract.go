@@ -83,9 +83,20 @@ type Pending struct {
 // URL returns the path of a page of this interaction: the path with its i.
 func (p *Pending) URL(path string) string { return path + "?i=" + p.ID }
 
-// Activating tells whether this is somebody's first way in (KindActivation, or an
-// invited assignment), where the pages show progress and Terms says Finish.
-func (p *Pending) Activating() bool { return p.Kind == KindActivation }
+// Activating tells whether this is somebody's first way in, where the pages show
+// progress and the last button says Finish.
+func (p *Pending) Activating() bool {
+	return p.Kind == KindActivation || p.Account.State == store.AccountInvited
+}
 
-// Frame returns the page frame: portal, progress, language.
-func (p *Pending) Frame() templates.Frame { return templates.Frame{} }
+// Frame returns the page frame: portal and progress.
+func (p *Pending) Frame() templates.Frame {
+	var f templates.Frame
+	if p.ApplicationID != "" {
+		f.Portal = Brand(p.Application)
+	}
+	if p.Activating() {
+		f.Progress = Progress(p.Step, p.Terms != nil)
+	}
+	return f
+}

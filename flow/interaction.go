@@ -22,6 +22,7 @@ const (
 type Interaction struct {
 	ID            string
 	Kind          Kind
+	Browser       string `json:",omitempty"` // the browser it is bound to
 	ApplicationID string // empty for KindHome
 	ClientID      string // only for KindAuthorize
 	Params        string // the original authorization request, form-encoded; validated again before a code is issued
