@@ -1,0 +1,168 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is the configuration of one node. What each field means is said in
+// settings.go, where its key is; paths are usable as they are.
+type Config struct {
+	Issuer         string // public URL, no path, no slash at the end
+	Listen         string // host:port
+	TLS            TLS
+	Operations     Operations
+	TrustedProxies []netip.Prefix
+	DataDir        string
+	MasterKeyFile  string // "": master.key in DataDir, made at first start
+	Store          Secret // "": anteroom.db in DataDir; see BoltPath
+	SMTP           SMTP
+	Lifetimes      Lifetimes
+	Keys           Keys
+	Product        Product
+	Password       Password
+	Log            Log
+
+	sources map[string]string // key -> where the value came from; for mistakes
+}
+
+// TLS is the listener's own certificate. Both empty: plain HTTP, for a reverse
+// proxy that terminates TLS.
+type TLS struct {
+	Certificate string // PEM file with the chain
+	Key         string // PEM file
+}
+
+// Enabled tells whether the listener speaks TLS itself.
+func (t TLS) Enabled() bool { return t.Certificate != "" || t.Key != "" }
+
+// Operations is the listener of /healthz, /readyz and /metrics.
+type Operations struct {
+	Listen string // host:port; "": not served
+}
+
+// SMTP is the mail server that takes our messages. Host "": mails wait in the
+// outbox.
+type SMTP struct {
+	Host     string
+	Port     int
+	Security string // SecurityStartTLS, SecurityTLS or SecurityNone
+	UserName string // "": no authentication
+	Password Secret
+	From     string // RFC 5322 address, with or without a name
+	ReplyTo  string
+	Timeout  time.Duration // for one message
+}
+
+// How the connection to the mail server is protected.
+const (
+	SecurityStartTLS = "starttls" // STARTTLS is required, never optional
+	SecurityTLS      = "tls"      // TLS from the first byte
+	SecurityNone     = "none"     // loopback and tests
+)
+
+// Lifetimes say how long things are good for.
+type Lifetimes struct {
+	Session      time.Duration // single sign-on in one browser
+	Interaction  time.Duration // one pending sign-in
+	Code         time.Duration // authorization code
+	AccessToken  time.Duration
+	IDToken      time.Duration
+	RefreshToken time.Duration // each rotation starts anew
+	Invitation   time.Duration
+	Reset        time.Duration // password reset link
+}
+
+// Keys say how the ring of signing keys turns.
+type Keys struct {
+	RotateEvery  time.Duration // a new key signs after this
+	PublishAhead time.Duration // a new key is in the JWKS this long before it signs
+}
+
+// Product is how the service calls itself.
+type Product struct {
+	Name       string
+	TOTPIssuer string // what authenticator apps show; "": Name
+	LogoURL    string
+	Colour     string // "#rrggbb"; "": the default accent
+}
+
+// IssuerLabel returns what authenticator apps show as the issuer.
+func (p Product) IssuerLabel() string {
+	if p.TOTPIssuer != "" {
+		return p.TOTPIssuer
+	}
+	return p.Name
+}
+
+// Password is the policy for passwords and the cost of their hashes.
+type Password struct {
+	MinLength                 int // characters, where the password stands alone
+	MinLengthWithSecondFactor int // characters, where a second factor follows
+	MaxLength                 int // characters
+	Memory                    int // KiB per hash (argon2id)
+	Passes                    int
+	Lanes                     int
+	Parallel                  int // hashes computed at once; 0: one a processor
+}
+
+// Log says what is logged, and in which form.
+type Log struct {
+	Level  string // debug, info, warn, error
+	Format string // text or json
+}
+
+// Default returns the configuration of a node that was told nothing. It lacks
+// an issuer, so it does not validate.
+func Default() Config {
+	const day = 24 * time.Hour
+	return Config{
+		Listen:     "127.0.0.1:8080",
+		Operations: Operations{Listen: "127.0.0.1:9090"},
+		DataDir:    "data",
+		SMTP:       SMTP{Port: 587, Security: SecurityStartTLS, Timeout: 30 * time.Second},
+		Lifetimes: Lifetimes{
+			Session:      12 * time.Hour,
+			Interaction:  time.Hour,
+			Code:         time.Minute,
+			AccessToken:  10 * time.Minute,
+			IDToken:      10 * time.Minute,
+			RefreshToken: 30 * day,
+			Invitation:   7 * day,
+			Reset:        time.Hour,
+		},
+		Keys:    Keys{RotateEvery: 90 * day, PublishAhead: day},
+		Product: Product{Name: "Anteroom"},
+		Password: Password{
+			MinLength: 15, MinLengthWithSecondFactor: 8, MaxLength: 256,
+			Memory: 19 << 10, Passes: 2, Lanes: 1,
+		},
+		Log: Log{Level: "info", Format: "text"},
+	}
+}
+
+// BoltPath returns the path of the database file.
+func (c *Config) BoltPath() string {
+	if c.Store == "" {
+		return filepath.Join(c.DataDir, "anteroom.db")
+	}
+	return strings.TrimPrefix(c.Store.Reveal(), "bolt:")
+}
+
+// AdminSocket returns the path of the administration socket.
+func (c *Config) AdminSocket() string { return filepath.Join(c.DataDir, "admin.sock") }
+
+// Secure tells whether browsers reach the issuer over TLS: cookies follow it.
+func (c *Config) Secure() bool { return strings.HasPrefix(c.Issuer, "https://") }
+
+// IssuerURL returns the issuer, parsed. It is only called on valid configurations.
+func (c *Config) IssuerURL() *url.URL {
+	u, err := url.Parse(c.Issuer)
+	if err != nil {
+		return &url.URL{}
+	}
+	return u
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one key: what it is called, what it means, where its value lives,
+// and which values it takes.
+type setting struct {
+	key     string // dotted path in the YAML file
+	doc     string // full sentences, for the operator
+	target  any    // *string, *Secret, *int, *time.Duration, *[]netip.Prefix
+	min     time.Duration
+	max     time.Duration
+	least   int
+	most    int
+	oneOf   []string
+	path    bool   // relative ones start at the folder of the configuration file
+	example string // shown instead of an empty default
+}
+
+// section introduces a group of keys.
+type section struct{ key, doc string }
+
+var sections = []section{
+	{"tls", "The certificate of this node. Leave both out behind a reverse proxy that terminates TLS."},
+	{"operations", "The listener for health checks and metrics. Keep it away from the public."},
+	{"smtp", "The mail server that takes invitations and notices. Without a host, mails wait in the outbox."},
+	{"lifetimes", "How long things are good for. Durations are written as 90s, 10m, 12h or 30d."},
+	{"keys", "The ring of keys that sign tokens."},
+	{"product", "How the sign-in service calls itself where no portal is concerned."},
+	{"password", "What a password must be, and what its hash (argon2id) costs."},
+	{"log", "The log goes to standard error."},
+}
+
+const (
+	minute = time.Minute
+	hour   = time.Hour
+	day    = 24 * time.Hour
+)
+
+// settings is the table of all keys, in the order of the file.
+func (c *Config) settings() []setting {
+	all := []setting{
+		{key: "issuer", target: &c.Issuer, example: "https://id.example.com",
+			doc: "The public URL of this service, without a path. Portals and tokens name it; changing it later breaks them. https is required, except on localhost."},
+		{key: "listen", target: &c.Listen,
+			doc: "Where this node listens: host:port. Only this machine by default; write :8080 for every interface."},
+		{key: "trusted_proxies", target: &c.TrustedProxies, example: "[10.0.0.0/8]",
+			doc: "Addresses or networks of reverse proxies whose X-Forwarded-For header is believed. Nobody else's is."},
+		{key: "data", target: &c.DataDir, path: true,
+			doc: "The data folder: database, master key and administration socket. Made with mode 0700 if it is missing. Relative paths start at the folder of this file."},
+		{key: "master_key_file", target: &c.MasterKeyFile, path: true, example: "/run/secrets/anteroom-master-key",
+			doc: "The key that all stored secrets are sealed with: 32 bytes, raw, hexadecimal or base64. Without it, master.key in the data folder is used and made at the first start. Keep a copy apart from the database: one is worthless without the other."},
+		{key: "store", target: &c.Store, example: "bolt:/var/lib/anteroom/anteroom.db",
+			doc: "Where everything is kept: bolt: and the path of the database file. The default is anteroom.db in the data folder."},
+
+		{key: "tls.certificate", target: &c.TLS.Certificate, path: true, example: "/etc/anteroom/tls.crt",
+			doc: "PEM file with the certificate chain."},
+		{key: "tls.key", target: &c.TLS.Key, path: true, example: "/etc/anteroom/tls.key",
+			doc: "PEM file with its private key."},
+
+		{key: "operations.listen", target: &c.Operations.Listen,
+			doc: `Where /healthz, /readyz and /metrics are served: host:port. Write "" to serve them nowhere.`},
+
+		{key: "smtp.host", target: &c.SMTP.Host, example: "smtp.example.com", doc: "Host name of the mail server."},
+		{key: "smtp.port", target: &c.SMTP.Port, least: 1, most: 65535, doc: "587 for STARTTLS, 465 for TLS."},
+		{key: "smtp.security", target: &c.SMTP.Security, oneOf: []string{SecurityStartTLS, SecurityTLS, SecurityNone},
+			doc: "starttls (required, never optional), tls (from the first byte), or none (plain; only on this machine, or without a password)."},
+		{key: "smtp.username", target: &c.SMTP.UserName, example: "anteroom", doc: "Leave it out if the server asks for no sign-in."},
+		{key: "smtp.password", target: &c.SMTP.Password, doc: "Its password."},
+		{key: "smtp.from", target: &c.SMTP.From, example: "Example Sign-in <no-reply@example.com>", doc: "The sender of every mail."},
+		{key: "smtp.reply_to", target: &c.SMTP.ReplyTo, example: "support@example.com", doc: "Where answers go."},
+		{key: "smtp.timeout", target: &c.SMTP.Timeout, min: time.Second, max: 10 * minute, doc: "How long one message may take."},
+	}
+	all = append(all, c.lifetimeSettings()...)
+	return append(all, c.policySettings()...)
+}
+
+func (c *Config) lifetimeSettings() []setting {
+	l := &c.Lifetimes
+	return []setting{
+		{key: "lifetimes.session", target: &l.Session, min: minute, max: 400 * day,
+			doc: "Single sign-on: how long a browser stays signed in after the last sign-in."},
+		{key: "lifetimes.interaction", target: &l.Interaction, min: 5 * minute, max: day,
+			doc: "How long a sign-in may take from the first page to the last."},
+		{key: "lifetimes.code", target: &l.Code, min: 10 * time.Second, max: 10 * minute,
+			doc: "Authorization codes (RFC 6749 section 4.1.2 allows ten minutes at most)."},
+		{key: "lifetimes.access_token", target: &l.AccessToken, min: minute, max: day,
+			doc: "Access tokens. They are verified without asking us, so a revoked right lasts this long at worst."},
+		{key: "lifetimes.id_token", target: &l.IDToken, min: minute, max: day, doc: "ID tokens."},
+		{key: "lifetimes.refresh_token", target: &l.RefreshToken, min: 10 * minute, max: 400 * day,
+			doc: "Refresh tokens; each use gives a new one that is good for this long again."},
+		{key: "lifetimes.invitation", target: &l.Invitation, min: hour, max: 90 * day, doc: "Activation links."},
+		{key: "lifetimes.reset", target: &l.Reset, min: 5 * minute, max: day, doc: "Links to choose a new password."},
+
+		{key: "keys.rotate_every", target: &c.Keys.RotateEvery, min: day, max: 400 * day, doc: "A new key takes over after this."},
+		{key: "keys.publish_ahead", target: &c.Keys.PublishAhead, min: 5 * minute, max: 30 * day,
+			doc: "How long a new key is published before it signs, so that portals with a cached key set know it."},
+	}
+}
+
+func (c *Config) policySettings() []setting {
+	p := &c.Password
+	return []setting{
+		{key: "product.name", target: &c.Product.Name, doc: "The name on pages and in mails."},
+		{key: "product.totp_issuer", target: &c.Product.TOTPIssuer, example: "Example Corp",
+			doc: "The name that authenticator apps show next to the codes. The default is the name above."},
+		{key: "product.logo_url", target: &c.Product.LogoURL, example: "https://www.example.com/logo.svg",
+			doc: "https URL of an image."},
+		{key: "product.colour", target: &c.Product.Colour, example: `"#1f5fbf"`, doc: "Accent colour as #rrggbb, in quotes."},
+
+		{key: "password.min_length", target: &p.MinLength, least: 8, most: 128,
+			doc: "Characters, where an application asks for nothing but the password."},
+		{key: "password.min_length_with_second_factor", target: &p.MinLengthWithSecondFactor, least: 8, most: 128,
+			doc: "Characters, where a second factor follows."},
+		{key: "password.max_length", target: &p.MaxLength, least: 64, most: 4096, doc: "Characters. At least 64, so that passphrases fit."},
+		{key: "password.memory", target: &p.Memory, least: 19 << 10, most: 4 << 20,
+			doc: "KiB of memory that one hash takes. 19456 with 2 passes is the recommended minimum (OWASP)."},
+		{key: "password.passes", target: &p.Passes, least: 2, most: 64, doc: "Passes over that memory."},
+		{key: "password.lanes", target: &p.Lanes, least: 1, most: 64, doc: "Lanes (threads) of one hash."},
+		{key: "password.parallel", target: &p.Parallel, least: 0, most: 1024,
+			doc: "Hashes computed at once; others wait their turn. 0 means one for each processor."},
+
+		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
+		{key: "log.format", target: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "text or json."},
+	}
+}
+
+// variable returns the environment variable of a key.
+func variable(key string) string {
+	return "ANTEROOM_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// value returns the setting as it is written in YAML. Secrets are not shown.
+func (s setting) value() string {
+	switch t := s.target.(type) {
+	case *string:
+		return *t
+	case *Secret:
+		return t.String()
+	case *int:
+		return strconv.Itoa(*t)
+	case *time.Duration:
+		return formatDuration(*t)
+	case *[]netip.Prefix:
+		if len(*t) == 0 {
+			return ""
+		}
+		words := make([]string, len(*t))
+		for i, p := range *t {
+			words[i] = p.String()
+		}
+		return "[" + strings.Join(words, ", ") + "]"
+	}
+	panic("config: setting " + s.key + " has a type that settings do not have")
+}
