@@ -38,8 +38,10 @@ func (h *Hub) finish(w http.ResponseWriter, r *http.Request, p *Pending, d Decis
 	if err != nil {
 		return err
 	}
-	if err := h.bury(w, r, p.Interaction); err != nil {
-		return err
+	if _, kept := h.loadAny(r, p.ID); kept {
+		if err := h.bury(w, r, p.Interaction); err != nil {
+			return err
+		}
 	}
 	switch {
 	case answer != nil:
