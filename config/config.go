@@ -98,14 +98,10 @@ func (p Product) IssuerLabel() string {
 	return p.Name
 }
 
-// Password is the policy for passwords and the cost of their hashes.
+// Password says how long passwords are, and how many are hashed at once.
 type Password struct {
 	MinLength                 int // characters, where the password stands alone
 	MinLengthWithSecondFactor int // characters, where a second factor follows
-	MaxLength                 int // characters
-	Memory                    int // KiB per hash (argon2id)
-	Passes                    int
-	Lanes                     int
 	Parallel                  int // hashes computed at once; 0: one a processor
 }
 
@@ -134,13 +130,10 @@ func Default() Config {
 			Invitation:   7 * day,
 			Reset:        time.Hour,
 		},
-		Keys:    Keys{RotateEvery: 90 * day, PublishAhead: day},
-		Product: Product{Name: "Anteroom"},
-		Password: Password{
-			MinLength: 15, MinLengthWithSecondFactor: 8, MaxLength: 256,
-			Memory: 19 << 10, Passes: 2, Lanes: 1,
-		},
-		Log: Log{Level: "info", Format: "text"},
+		Keys:     Keys{RotateEvery: 90 * day, PublishAhead: day},
+		Product:  Product{Name: "Anteroom"},
+		Password: Password{MinLength: 15, MinLengthWithSecondFactor: 8},
+		Log:      Log{Level: "info", Format: "text"},
 	}
 }
 

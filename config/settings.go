@@ -32,7 +32,7 @@ var sections = []section{
 	{"lifetimes", "How long things are good for. Durations are written as 90s, 10m, 12h or 30d."},
 	{"keys", "The ring of keys that sign tokens."},
 	{"product", "How the sign-in service calls itself where no portal is concerned."},
-	{"password", "What a password must be, and what its hash (argon2id) costs."},
+	{"password", "How long passwords are, and how many are hashed at once."},
 	{"log", "The log goes to standard error."},
 }
 
@@ -117,13 +117,8 @@ func (c *Config) policySettings() []setting {
 			doc: "Characters, where an application asks for nothing but the password."},
 		{key: "password.min_length_with_second_factor", target: &p.MinLengthWithSecondFactor, least: 8, most: 128,
 			doc: "Characters, where a second factor follows."},
-		{key: "password.max_length", target: &p.MaxLength, least: 64, most: 4096, doc: "Characters. At least 64, so that passphrases fit."},
-		{key: "password.memory", target: &p.Memory, least: 19 << 10, most: 4 << 20,
-			doc: "KiB of memory that one hash takes. 19456 with 2 passes is the recommended minimum (OWASP)."},
-		{key: "password.passes", target: &p.Passes, least: 2, most: 64, doc: "Passes over that memory."},
-		{key: "password.lanes", target: &p.Lanes, least: 1, most: 64, doc: "Lanes (threads) of one hash."},
 		{key: "password.parallel", target: &p.Parallel, least: 0, most: 1024,
-			doc: "Hashes computed at once; others wait their turn. 0 means one for each processor."},
+			doc: "Hashes (argon2id, 19 MiB each) computed at once; others wait their turn. 0 means one for each processor."},
 
 		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
 		{key: "log.format", target: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "text or json."},

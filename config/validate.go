@@ -211,9 +211,6 @@ func (v *validator) relations() {
 	if c.Lifetimes.RefreshToken <= c.Lifetimes.AccessToken {
 		v.fail("lifetimes.refresh_token", "it ends before the access token that it renews", "write more than lifetimes.access_token")
 	}
-	if need := 8 * c.Password.Lanes; c.Password.Memory < need {
-		v.fail("password.memory", "argon2 needs 8 KiB for each lane", fmt.Sprintf("write at least %d", need))
-	}
 }
 
 var colour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
