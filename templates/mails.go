@@ -76,13 +76,21 @@ func (RecoveryCodeUsedMail) mailName() string   { return "recovery_code_used" }
 func (SecondFactorResetMail) mailName() string  { return "second_factor_reset" }
 
 func (m InvitationMail) subject() string {
-	if m.NewAccess {
+	switch {
+	case m.Portal == "":
+		return "Complete your activation"
+	case m.NewAccess:
 		return "You now have access to " + m.Portal
 	}
 	return "Complete your activation for " + m.Portal
 }
-func (PasswordResetMail) subject() string      { return "Choose a new password" }
-func (PasswordChangedMail) subject() string    { return "Your password was changed" }
-func (AuthenticatorAddedMail) subject() string { return "A new authenticator was added" }
-func (RecoveryCodeUsedMail) subject() string   { return "A recovery code was used" }
-func (SecondFactorResetMail) subject() string  { return "Your second factor was reset" }
+func (PasswordResetMail) subject() string   { return "Choose a new password" }
+func (PasswordChangedMail) subject() string { return "Your password was changed" }
+func (m AuthenticatorAddedMail) subject() string {
+	if m.Replaced {
+		return "Your authenticator was replaced"
+	}
+	return "An authenticator was added"
+}
+func (RecoveryCodeUsedMail) subject() string  { return "A recovery code was used" }
+func (SecondFactorResetMail) subject() string { return "Your authenticator was reset" }

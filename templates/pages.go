@@ -144,7 +144,8 @@ type Recovery struct {
 	BackURL string
 }
 
-// Terms asks for acceptance. Hooks: accept, #terms-submit, #terms-decline.
+// Terms asks for acceptance. Hooks: accept (posts accept=1), #terms-submit,
+// #terms-decline (posts decline=1).
 type Terms struct {
 	Frame
 	Action      string
@@ -164,8 +165,8 @@ type ScopeLine struct {
 	New  bool // not consented before
 }
 
-// Consent asks whether a client may have what it wants. Hooks: #consent-allow,
-// #consent-deny (posts deny=1).
+// Consent asks whether a client may have what it wants. Hooks: #consent-allow
+// (posts allow=1), #consent-deny (posts deny=1).
 type Consent struct {
 	Frame
 	Action string
