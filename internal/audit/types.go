@@ -1,0 +1,107 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Kind explains one of the fixed words.
+type Kind struct {
+	Type    string
+	When    string // a full sentence
+	Details string // what Details carries: names, comma-separated; may be empty
+}
+
+// Kinds is the table of all fixed words, in groups. docs/audit.md is made from it.
+var Kinds = []Kind{
+	{SignedIn, "A browser was signed in: the facts proved reached what the application asks.", ""},
+	{SignInRefused, "A sign-in was refused.", "reason"},
+	{SignedOut, "A session was ended by the member or a portal.", ""},
+	{SessionsEnded, "All sessions and grants of an account were ended.", ""},
+
+	{AccountCreated, "An account was made.", ""},
+	{AccountUpdated, "Names, addresses, the organisation or the profile of an account were changed.", "fields"},
+	{AccountActivated, "An account finished its first activation.", ""},
+	{AccountDisabled, "An account was disabled; its sessions and grants ended.", ""},
+	{AccountEnabled, "An account was enabled again.", ""},
+	{AccountImported, "An account was moved in from another system.", ""},
+
+	{Invited, "An invitation was sent.", ""},
+	{InvitationUsed, "An invitation was used up by its activation.", ""},
+	{PasswordChosen, "A first password was chosen.", ""},
+	{PasswordResetAsked, "A link to choose a new password was sent.", ""},
+	{PasswordReset, "A new password was chosen with such a link; sessions and grants ended.", ""},
+	{AuthenticatorAdded, "A second factor was bound.", ""},
+	{AuthenticatorRemoved, "A second factor was removed by the member.", ""},
+	{SecondFactorRefused, "A code was refused.", "reason"},
+	{SecondFactorReset, "An administrator removed the second factor; sessions and grants ended.", "reason"},
+	{RecoveryCodesCreated, "New recovery codes were made; older ones stopped working.", ""},
+	{RecoveryCodeUsed, "A recovery code was used.", ""},
+
+	{TermsPublished, "Terms were published, or withdrawn.", "version, hash, withdrawn"},
+	{TermsAccepted, "Terms were accepted.", "version, hash"},
+	{ConsentGiven, "An account let a client have scopes.", "scopes"},
+	{ConsentRefused, "An account refused a client.", ""},
+	{ConsentRevoked, "An account took its consent back.", ""},
+	{AccessGranted, "An account was given access to an application, or a role in it.", "organisation, role"},
+	{AccessActivated, "An invited access became active.", ""},
+	{AccessRevoked, "An access or a role was taken away.", "organisation, role"},
+
+	{CodeIssued, "An authorization code was issued.", ""},
+	{CodeRedeemed, "An authorization code was redeemed for tokens.", ""},
+	{CodeReused, "An authorization code came a second time; its tokens ended.", ""},
+	{TokenRefreshed, "A refresh token was rotated.", ""},
+	{RefreshReused, "A rotated refresh token came again; its family ended.", ""},
+	{GrantRevoked, "A grant was ended.", "reason"},
+
+	{ApplicationRegistered, "An application was made.", ""},
+	{ApplicationUpdated, "An application or its policy was changed.", "fields"},
+	{ApplicationDeleted, "An application was deleted with all that belongs to it.", ""},
+	{ClientRegistered, "A client was registered.", ""},
+	{ClientUpdated, "A client was changed.", "fields"},
+	{ClientDeleted, "A client was deleted; its grants ended.", ""},
+	{ClientSecretRotated, "A client got a new secret.", "expires"},
+	{OrganisationCreated, "An organisation was made.", "organisation, parent"},
+	{OrganisationUpdated, "An organisation was renamed or moved.", "organisation, fields"},
+	{RoleDefined, "A role was defined or described anew.", "role"},
+	{RoleDeleted, "A role was deleted, and taken from everyone who held it.", "role"},
+
+	{KeyCreated, "A signing key was made and published.", "kid, algorithm"},
+	{KeyRotated, "A signing key took over.", "kid, algorithm"},
+	{KeyRetired, "A signing key was withdrawn.", "kid, algorithm"},
+	{BackupTaken, "A backup was taken.", ""},
+	{BackupRestored, "The database was opened from a backup: codes, tokens and sessions of before ended.", ""},
+}
+
+// WriteReference writes docs/audit.md.
+func WriteReference(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	for _, k := range Kinds {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Type, k.When, k.Details)
+	}
+	b.WriteString(referenceTail)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+const referenceHead = `# The audit log
+
+Every security event has exactly one entry, written in the same commit as what it reports. Entries
+are only ever appended. Each holds the hash of the one before it, so that a changed or missing entry
+breaks the chain: ` + "`anteroom audit verify`" + ` walks it and names the first break. Who can write the
+database file can also write a new chain; to notice that, keep the last hash that ` + "`audit verify`" + `
+prints somewhere else, and compare later with ` + "`anteroom audit verify --expect SEQ:HASH`" + `.
+
+An entry has: ` + "`seq`" + ` (1, 2, 3, ...), ` + "`at`" + ` (UTC), ` + "`type`" + ` (one of the words below), ` + "`actor`" + ` (an account
+id, ` + "`operator`" + `, ` + "`client:<id>`" + ` or ` + "`system`" + `), the account, application, client and session concerned,
+the address, and ` + "`details`" + `. Never a password, secret, code or token.
+
+| type | when | details |
+|---|---|---|
+`
+
+const referenceTail = `
+<!-- Made from internal/audit/types.go: go test ./internal/audit -update -->
+`
