@@ -22,8 +22,10 @@ const (
 	FactorPassword Factor = "password"
 	FactorSecond   Factor = "second"
 
-	// factorLink counts requests for links by mail, which anybody may make.
-	factorLink Factor = "link"
+	// Requests for links by mail, which anybody may make, count per account that
+	// gets the mail, and per address that asks.
+	factorLink     Factor = "link"
+	factorLinkFrom Factor = "link-from"
 )
 
 // Throttled is returned while too many failures are counted. At the edge it is
@@ -103,10 +105,9 @@ func (a Attempt) limits() []limit {
 	case a.Factor == FactorSecond:
 		return []limit{{"second/" + who, day, 5, 30 * time.Second, 15 * time.Minute, true}}
 	case a.Factor == factorLink:
-		return []limit{
-			{"link/" + who, time.Hour, 3, 15 * time.Minute, time.Hour, false},
-			{"link-from/" + from, time.Hour, 20, 15 * time.Second, 15 * time.Minute, false},
-		}
+		return []limit{{"link/" + who, time.Hour, 3, 15 * time.Minute, time.Hour, false}}
+	case a.Factor == factorLinkFrom:
+		return []limit{{"link-from/" + from, time.Hour, 20, 15 * time.Second, 15 * time.Minute, false}}
 	case a.Known:
 		return []limit{{"password-known/" + who, day, 10, 15 * time.Second, 15 * time.Minute, true}}
 	}
