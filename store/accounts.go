@@ -18,7 +18,7 @@ const (
 type Account struct {
 	ID             string
 	UserName       string // as written; unique when folded (FoldName)
-	Email          string // as written; unique when folded, may be empty
+	Email          string // as written; unique when folded; may be empty
 	EmailVerified  bool
 	State          AccountState
 	OrganisationID string // the organisation that the account belongs to; may be empty
@@ -50,14 +50,15 @@ func (a Account) DisplayName() string {
 	return a.UserName
 }
 
-// Accounts keeps people. Names and addresses are unique when folded.
+// Accounts keeps people. User names and addresses share one space, in which they
+// are unique when folded: nobody can take somebody else's address as a name.
 type Accounts interface {
 	// CreateAccount returns ErrExists if the id, the folded user name or the
 	// folded e-mail is taken.
 	CreateAccount(ctx context.Context, a Account) error
 	// Account returns ErrNotFound if there is none.
 	Account(ctx context.Context, id string) (Account, error)
-	// AccountByName finds by folded user name, then by folded e-mail.
+	// AccountByName finds by folded user name or folded e-mail.
 	// Returns ErrNotFound.
 	AccountByName(ctx context.Context, nameOrEmail string) (Account, error)
 	// UpdateAccount applies change to the row as it is when the unit commits.
@@ -157,7 +158,8 @@ type Reset struct {
 
 // Resets.
 type Resets interface {
-	// CreateReset revokes the account's open resets: only the newest link works.
+	// CreateReset revokes the account's open resets (at r.CreatedAt): only the
+	// newest link works.
 	// Returns ErrExists if the id or the hash is taken.
 	CreateReset(ctx context.Context, r Reset) error
 	// ResetByToken and UseReset: as InvitationByToken and UseInvitation.

@@ -47,8 +47,8 @@ type Applications interface {
 	CreateApplication(ctx context.Context, a Application) error // ErrExists
 	Application(ctx context.Context, id string) (Application, error)
 	UpdateApplication(ctx context.Context, id string, change func(*Application) error) (Application, error)
-	// DeleteApplication removes it with its clients, roles, assignments, terms,
-	// invitations and consents. Returns ErrNotFound.
+	// DeleteApplication removes it with its clients (as DeleteClient), roles,
+	// assignments, terms, their acceptances, and invitations. Returns ErrNotFound.
 	DeleteApplication(ctx context.Context, id string) error
 	Applications(ctx context.Context, page Page) (rows []Application, next string, err error)
 }
@@ -89,6 +89,8 @@ type Clients interface {
 	CreateClient(ctx context.Context, c Client) error // ErrExists; ErrInvalid: no such application
 	Client(ctx context.Context, id string) (Client, error)
 	UpdateClient(ctx context.Context, id string, change func(*Client) error) (Client, error)
+	// DeleteClient removes it with its consents and ends its grants, so that a
+	// later client of the same id inherits nothing. Returns ErrNotFound.
 	DeleteClient(ctx context.Context, id string) error
 	// Clients lists by id; applicationID "" means all.
 	Clients(ctx context.Context, applicationID string, page Page) (rows []Client, next string, err error)
@@ -156,8 +158,9 @@ type Assignment struct {
 
 // Assignments.
 type Assignments interface {
-	// PutAssignment creates it; an existing one keeps its state and times.
-	// ErrInvalid: account, application, organisation or role does not exist.
+	// PutAssignment creates it; an existing one stays as it is.
+	// ErrInvalid: account, application, organisation or role does not exist, or
+	// the state is neither invited nor active.
 	PutAssignment(ctx context.Context, a Assignment) error
 	// RemoveAssignment returns ErrNotFound if there is none.
 	RemoveAssignment(ctx context.Context, a Assignment) error
@@ -195,7 +198,7 @@ type TermsAcceptance struct {
 
 // Terms.
 type Terms interface {
-	// PublishTerms assigns the next version number and returns the row.
+	// PublishTerms assigns the next version number and Hash, and returns the row.
 	// ErrInvalid: no such application.
 	PublishTerms(ctx context.Context, t TermsVersion) (TermsVersion, error)
 	// CurrentTerms returns the newest version, ErrNotFound if there is none or

@@ -17,11 +17,21 @@
 // (ErrConsumed, say), and then nothing of the unit happened. A verb called
 // without a unit is its own unit.
 //
+// When a unit is over, its context is as if it carried none.
+//
 // Functions given to the store (the argument of Do and of the Update verbs) may
-// run more than once and must not have effects outside their arguments and the
-// store.
+// run more than once and must not have effects outside their arguments and, for
+// Do, the store. The function of an Update verb must not call the store, and must
+// not change what identifies the row (ErrInvalid).
+//
+// A thing is alive while now is before the time it ends at; at that instant it is
+// expired. What identifies a row is 1 to MaxIdentity bytes, else ErrInvalid.
 //
 // Times are UTC with microsecond precision; a store rounds what it is given
 // (time.Time.Truncate) and returns exactly that. Returned values are copies.
-// A nil slice and an empty one are the same and come back as nil.
+// A nil slice and an empty one are the same and come back as nil. Strings are kept
+// as Text, values held in an interface as encoding/json decodes them. Canonical
+// does all of this. Rows that a dead thing comes with (a used code together with
+// ErrConsumed) are the exception to "no value with an error"; the verbs that do so
+// say it.
 package store

@@ -103,7 +103,8 @@ type GrantFilter struct {
 // Grants keeps what the protocol needs to remember. Used codes and tokens stay
 // as long as their grant, so that reuse can end the family.
 type Grants interface {
-	// IssueCode creates the grant with its code. Returns ErrExists.
+	// IssueCode creates the grant with its code. Returns ErrExists; ErrInvalid if
+	// the code names another grant.
 	IssueCode(ctx context.Context, g Grant, c Code) error
 	// CreateGrant creates a grant without a code. Returns ErrExists.
 	CreateGrant(ctx context.Context, g Grant) error
@@ -124,17 +125,20 @@ type Grants interface {
 	// ErrExpired (in this order) when the token is dead.
 	RefreshToken(ctx context.Context, hash string, now time.Time) (RefreshToken, Grant, error)
 	// RotateRefreshToken uses the old one up and adds next, of the same grant.
-	// Errors as RefreshToken: one caller wins (I4).
+	// Errors as RefreshToken: one caller wins (I4). ErrInvalid if next names
+	// another grant, ErrExists if its hash is taken.
 	RotateRefreshToken(ctx context.Context, oldHash string, next RefreshToken, now time.Time) error
 
 	// RevokeGrant ends the family. Ending a dead one is no error. ErrNotFound.
 	RevokeGrant(ctx context.Context, id, reason string, now time.Time) error
-	// RevokeGrants ends all live grants that match and returns their ids.
+	// RevokeGrants ends all live grants that match and returns their ids, newest
+	// first.
 	RevokeGrants(ctx context.Context, f GrantFilter, reason string, now time.Time) ([]string, error)
 	// GrantsOf lists live grants that match, newest first.
 	GrantsOf(ctx context.Context, f GrantFilter, now time.Time) ([]Grant, error)
 
-	// RevokeAccessToken denies one JWT until it expires.
+	// RevokeAccessToken denies one JWT until it expires. AccessTokenRevoked says
+	// so at least until then.
 	RevokeAccessToken(ctx context.Context, jti string, until time.Time) error
 	AccessTokenRevoked(ctx context.Context, jti string) (bool, error)
 }
@@ -175,11 +179,12 @@ type OutboxMessage struct {
 	GivenUpAt   time.Time // zero: still tried
 }
 
-// Outbox.
+// Outbox. Messages that were given up are removed by Sweep 30 days after.
 type Outbox interface {
 	EnqueueMail(ctx context.Context, m OutboxMessage) error // ErrExists
-	// ClaimMail returns at most n messages that are due at now, and moves their
-	// NextAttempt to now+lease so that no other node takes them.
+	// ClaimMail returns at most n messages that are due at now, longest due
+	// first, and moves their NextAttempt to now+lease so that no other node takes
+	// them.
 	ClaimMail(ctx context.Context, now time.Time, lease time.Duration, n int) ([]OutboxMessage, error)
 	// MailSent removes it. ErrNotFound.
 	MailSent(ctx context.Context, id string) error
@@ -206,7 +211,8 @@ type AuditEvent struct {
 	Hash          string
 }
 
-// AuditFilter selects entries; empty fields match everything.
+// AuditFilter selects entries; empty fields match everything. An entry at Since is
+// in, one at Until is not.
 type AuditFilter struct {
 	AccountID string
 	Type      string
@@ -217,6 +223,7 @@ type AuditFilter struct {
 // AuditLog is hash-chained: Hash = AuditHash(entry with PrevHash set).
 type AuditLog interface {
 	AppendAudit(ctx context.Context, e AuditEvent) error
-	// AuditEvents lists matching entries by Seq, oldest first; the cursor is a Seq.
+	// AuditEvents lists matching entries by Seq, oldest first; the cursor is a Seq
+	// (ErrInvalid for anything else).
 	AuditEvents(ctx context.Context, f AuditFilter, page Page) (rows []AuditEvent, next string, err error)
 }

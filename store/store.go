@@ -51,7 +51,7 @@ type Store interface {
 	AuditLog
 	Metadata
 
-	// Sweep removes at most limit rows that expired before now, by index,
+	// Sweep removes at most limit rows that expired by now, by index,
 	// never by scanning a table, and returns how many it removed. Several nodes
 	// may sweep at once.
 	Sweep(ctx context.Context, now time.Time, limit int) (int, error)
@@ -63,18 +63,22 @@ type Store interface {
 // UnitOfWork gathers the writes of one request and commits them once.
 type UnitOfWork interface {
 	// Do runs fn in a unit of work and commits it when fn returns nil. If ctx
-	// carries a unit already, fn joins that one and the outer caller commits.
-	// fn may run more than once.
+	// carries a unit already, fn joins that one and the outer caller commits; if
+	// fn fails then, the outer Commit fails with that error. fn may run more than
+	// once.
 	Do(ctx context.Context, fn func(ctx context.Context) error) error
 	// Begin returns a context that carries a new unit of work, or joins the
 	// one in ctx: then its Commit and Rollback do nothing but mark the outer
-	// unit (a rolled back inner unit makes the outer Commit fail). For code
-	// that cannot be given as a function; prefer Do.
+	// unit (a rolled back inner unit makes the outer Commit fail with
+	// ErrInvalid). For code that cannot be given as a function; prefer Do.
 	Begin(ctx context.Context) (context.Context, error)
 	// Commit makes the unit in ctx durable or returns the typed error of the
-	// verb that lost, in which case nothing was written.
+	// verb that lost, in which case nothing was written. Without a unit, or the
+	// second time: ErrInvalid. The error of ctx means that nothing was written;
+	// when that is not sure any more, Commit waits for the outcome.
 	Commit(ctx context.Context) error
-	// Rollback forgets the unit in ctx. After Commit it does nothing.
+	// Rollback forgets the unit in ctx. After Commit it does nothing; without a
+	// unit it returns ErrInvalid.
 	Rollback(ctx context.Context) error
 }
 
@@ -82,7 +86,7 @@ type UnitOfWork interface {
 // said, by time; the order is stable while rows come and go.
 type Page struct {
 	After string // cursor: the Next of the page before; "" is the first page
-	Limit int    // 1 to 1000; 0 means 100
+	Limit int    // 1 to 1000; 0 means 100; anything else is ErrInvalid
 }
 
 // Time rounds t as every store does: UTC, microseconds.
@@ -93,6 +97,7 @@ func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 type Once interface {
 	// UseOnce records (space, key) until the given time. Returns ErrConsumed if
 	// it is recorded already and that time has not come (RFC 7523 section 3).
+	// Keys are kept as CounterKey.
 	UseOnce(ctx context.Context, space, key string, now, until time.Time) error
 }
 
@@ -109,8 +114,9 @@ type Failure struct {
 // anonymous request may write, so they are bounded: an implementation keeps at
 // most MaxFailureKeys and forgets the one that expires first.
 type Failures interface {
-	// RecordFailure adds one to key and returns the new count. A window that
-	// is over starts again at one.
+	// RecordFailure adds one to key and returns the new count. The first failure
+	// opens a window of that length; one that is over starts again at one. Keys
+	// may be made of what somebody typed: they are kept as CounterKey.
 	RecordFailure(ctx context.Context, key string, now time.Time, window time.Duration) (Failure, error)
 	// Failure returns the count in force at now; a zero Failure, not an error,
 	// if there is none.
@@ -129,5 +135,12 @@ type Metadata interface {
 	// SetMetaOnce sets name if it is not set, and returns the value in force.
 	SetMetaOnce(ctx context.Context, name, value string) (string, error)
 	SetMeta(ctx context.Context, name, value string) error
+	// DeleteMeta forgets name; an unset one is no error.
 	DeleteMeta(ctx context.Context, name string) error
 }
+
+// MetaRestored is the name under which a store that was restored from a backup
+// keeps the time of that (RFC 3339). What was consumed between the backup and
+// then is forgotten, so whatever was begun before and works once (a sealed
+// Interaction, the jti of an assertion) must be refused.
+const MetaRestored = "restored_at"
