@@ -1,0 +1,507 @@
+package flow_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"anteroom/flow"
+	"anteroom/internal/seal"
+	"anteroom/internal/web"
+	"anteroom/store"
+	"anteroom/store/bolt"
+	"anteroom/templates"
+)
+
+// house is a hub over a real file and real HTTP; its steps prove what the test
+// posts, its engine remembers what was issued.
+type house struct {
+	*httptest.Server
+	hub    *flow.Hub
+	store  *bolt.Store
+	clock  atomic.Int64
+	mu     sync.Mutex
+	issued []flow.Authentication
+}
+
+func (s *house) now() time.Time { return time.UnixMicro(s.clock.Load()).UTC() }
+
+func (s *house) pass(d time.Duration) { s.clock.Add(d.Microseconds()) }
+
+// Issue and Refuse are the engine.
+func (s *house) Issue(_ context.Context, in flow.Interaction, a flow.Authentication, _ []string) (flow.Answer, error) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.issued = append(s.issued, a)
+		s.mu.Unlock()
+		http.Redirect(w, r, "/portal?code="+in.ID+"&state="+in.Values().Get("state"), http.StatusSeeOther)
+	}, nil
+}
+
+func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/portal?error="+e.Code, http.StatusSeeOther)
+	}, nil
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	s := &house{}
+	s.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s.store = db
+	k, err := seal.New(make([]byte, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := templates.NewRenderer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	s.Server = httptest.NewServer((&web.Wear{Log: slog.New(slog.DiscardHandler)}).Handler(mux))
+	t.Cleanup(s.Close)
+	s.hub, err = flow.New(flow.Options{
+		Issuer: s.URL, Store: db, Seal: k, Pages: pages, Now: s.now,
+		MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) { return a.UserName != "zoe", nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hub.Engine = s
+	s.routes(mux, &web.Edge{Pages: pages, Log: slog.New(slog.DiscardHandler)})
+	s.seed(t)
+	return s
+}
+
+func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
+	step := func(step flow.Step, prove func(p *flow.Pending, form url.Values, in *flow.Interaction) error) {
+		h := func(w http.ResponseWriter, r *http.Request) error {
+			if r.Method == http.MethodGet {
+				fmt.Fprintf(w, "step %s", step)
+				return nil
+			}
+			form, err := web.Form(r)
+			if err != nil {
+				return err
+			}
+			p := flow.From(r)
+			return s.hub.Done(w, r, func(_ context.Context, in *flow.Interaction) error { return prove(p, form, in) })
+		}
+		mux.Handle(string(step), edge.Handle(s.hub.Require(step, h)))
+	}
+	step(flow.StepLogin, func(_ *flow.Pending, form url.Values, in *flow.Interaction) error {
+		if form.Get("continue") == "1" {
+			in.SelectedAt = s.now()
+			return nil
+		}
+		in.ProvePassword(form.Get("username"), s.now())
+		return nil
+	})
+	step(flow.StepChallenge, func(_ *flow.Pending, form url.Values, in *flow.Interaction) error {
+		if form.Get("code") != "right" {
+			return web.BadRequest("wrong code")
+		}
+		in.ProveSecondFactor(flow.Proof{At: s.now(), Method: "otp"})
+		return nil
+	})
+	step(flow.StepTerms, func(*flow.Pending, url.Values, *flow.Interaction) error { return nil })
+	mux.Handle("/continue", edge.Handle(s.hub.Continue))
+	mux.Handle("/switch", edge.Handle(s.hub.Switch))
+	mux.Handle("/refuse", edge.Handle(s.hub.Abandon))
+	mux.Handle("/activated", edge.Handle(s.hub.Activated))
+	mux.Handle("/signin", edge.Handle(s.hub.SignIn))
+	mux.Handle("/{$}", edge.Handle(s.hub.Home))
+	mux.Handle("/out", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		defer fmt.Fprint(w, "out")
+		return s.hub.SignOut(w, r)
+	}))
+	mux.Handle("/authorize", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := r.ParseForm(); err != nil {
+			return err
+		}
+		ask := flow.Ask{Prompt: strings.Fields(r.Form.Get("prompt"))}
+		return s.hub.Authorize(w, r, flow.Request{ClientID: "c", ApplicationID: "pa", Params: r.Form.Encode(), Ask: ask})
+	}))
+	mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
+}
+
+func (s *house) seed(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	err := s.store.Do(ctx, func(ctx context.Context) error {
+		app := store.Application{ID: "pa", Name: "Partner Analytics", LaunchURL: "https://portal.example/login", RequireMFA: true, Consent: store.ConsentSkip, CreatedAt: s.now()}
+		errs := []error{
+			s.store.CreateApplication(ctx, app),
+			s.store.CreateClient(ctx, store.Client{ID: "c", ApplicationID: "pa", CreatedAt: s.now()}),
+		}
+		for _, name := range []string{"ann", "ben", "zoe"} {
+			errs = append(errs,
+				s.store.CreateAccount(ctx, store.Account{ID: name, UserName: name, State: store.AccountActive, CreatedAt: s.now()}),
+				s.store.AddAuthenticator(ctx, store.Authenticator{ID: name, AccountID: name, Kind: "totp", CreatedAt: s.now()}))
+		}
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// browser is a person's browser: a cookie jar that follows redirects.
+type browser struct {
+	*http.Client
+	t    *testing.T
+	base string
+}
+
+func (s *house) browser(t *testing.T) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{Client: &http.Client{Jar: jar}, t: t, base: s.URL}
+}
+
+type page struct {
+	status int
+	url    *url.URL
+	body   string
+}
+
+func (b *browser) read(resp *http.Response, err error) page {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return page{resp.StatusCode, resp.Request.URL, string(body)}
+}
+
+func (b *browser) get(path string) page {
+	b.t.Helper()
+	return b.read(b.Get(b.base + path))
+}
+
+func (b *browser) post(to *url.URL, fields ...string) page {
+	b.t.Helper()
+	form := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return b.read(b.PostForm(to.String(), form))
+}
+
+func (b *browser) at(p page, path string) page {
+	b.t.Helper()
+	if p.url.Path != path {
+		b.t.Fatalf("at %s (%d), want %s: %.300s", p.url, p.status, path, p.body)
+	}
+	return p
+}
+
+func (b *browser) signIn(name string) page {
+	b.t.Helper()
+	p := b.at(b.get("/authorize?state=s1"), "/login")
+	p = b.at(b.post(p.url, "username", name), "/mfa/challenge")
+	return b.at(b.post(p.url, "code", "right"), "/portal")
+}
+
+func TestSignInThenSingleSignOn(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	if p := b.signIn("ann"); !strings.Contains(p.body, "state=s1") {
+		t.Errorf("the portal got %q, want its state", p.body)
+	}
+	p := b.at(b.get("/authorize?state=s2"), "/portal")
+	if !strings.Contains(p.body, "state=s2") || len(s.issued) != 2 || s.issued[0].SessionID != s.issued[1].SessionID {
+		t.Errorf("second portal: %q, issued %+v", p.body, s.issued)
+	}
+	if got := s.issued[0]; got.AccountID != "ann" || got.ACR != flow.ACRMulti || !slices.Equal(got.AMR, []string{"pwd", "otp", "mfa"}) {
+		t.Errorf("issued %+v", got)
+	}
+}
+
+func TestNobodyIsSignedInBeforeTheSecondFactor(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	p := b.get("/authorize")
+	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
+	if home := b.get("/"); strings.Contains(home.body, "ann") {
+		t.Error("the start page knows her after the password alone")
+	}
+	// Posting to a later step, or to the end, skips nothing.
+	for _, path := range []string{"/terms", "/continue", "/consent"} {
+		later := *p.url
+		later.Path = path
+		if got := b.post(&later, "accept", "1"); got.url.Path == "/portal" {
+			t.Errorf("%s led to the portal", path)
+		}
+	}
+	if len(s.issued) != 0 {
+		t.Error("a code was issued")
+	}
+}
+
+func TestTwoTabsGoOnIndependently(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	one, two := b.get("/authorize?state=one"), b.get("/authorize?state=two")
+	two = b.at(b.post(two.url, "username", "ann"), "/mfa/challenge")
+	two = b.at(b.post(two.url, "code", "right"), "/portal")
+	if !strings.Contains(two.body, "state=two") {
+		t.Errorf("second tab got %q", two.body)
+	}
+	// The first tab finds that she is signed in, and goes on by itself.
+	if got := b.at(b.read(b.Get(one.url.String())), "/portal"); !strings.Contains(got.body, "state=one") {
+		t.Errorf("first tab got %q", got.body)
+	}
+}
+
+func TestBackButtonAfterTheEndFindsAWayOn(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	login := b.get("/authorize")
+	b.signIn("ann")
+	p := b.at(b.read(b.Get(login.url.String())), "/portal") // her session answers the first tab
+	back := b.read(b.Get(login.url.String()))
+	if back.status != http.StatusGone || !strings.Contains(back.body, "https://portal.example/login") || !strings.Contains(back.body, `id="error"`) {
+		t.Errorf("after %s: %d %s", p.url, back.status, back.body)
+	}
+}
+
+func TestExpiredPageLeadsToItsPortal(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	login := b.get("/authorize")
+	s.pass(61 * time.Minute)
+	p := b.post(login.url, "username", "ann")
+	if p.status != http.StatusGone || !strings.Contains(p.body, "https://portal.example/login") {
+		t.Errorf("%d %s", p.status, p.body)
+	}
+}
+
+func TestUnknownInteractionsHaveAWayOn(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	for _, path := range []string{"/login", "/login?i=", "/login?i=unknown", "/login?i=" + strings.Repeat("x", 5000), "/continue?i=%00", "/login?i=a&i=b", "/activated", "/activated?i=zz"} {
+		p := b.get(path)
+		if p.status < 400 || p.status >= 500 || !strings.Contains(p.body, `id="error"`) || !strings.Contains(p.body, "href=") {
+			t.Errorf("%.40s: %d without a way on", path, p.status)
+		}
+	}
+}
+
+// An interaction belongs to the browser that began it.
+func TestInteractionOfAnotherBrowserIsNotAccepted(t *testing.T) {
+	s := newHouse(t)
+	attacker, victim := s.browser(t), s.browser(t)
+	p := attacker.get("/authorize")
+	p = attacker.post(p.url, "username", "ben")
+	victim.get("/authorize") // has a browser cookie of its own
+	base, _ := url.Parse(s.URL)
+	var planted []*http.Cookie
+	for _, c := range attacker.Jar.Cookies(base) {
+		if strings.Contains(c.Name, "_i_") {
+			planted = append(planted, c)
+		}
+	}
+	if len(planted) == 0 {
+		t.Fatal("no interaction cookie to plant")
+	}
+	victim.Jar.SetCookies(base, planted)
+	if got := victim.read(victim.Get(p.url.String())); got.status != http.StatusGone {
+		t.Errorf("a planted interaction answered %d at %s", got.status, got.url)
+	}
+}
+
+func TestSigningOutEndsPendingInteractionsToo(t *testing.T) {
+	s := newHouse(t)
+	if _, err := s.store.PublishTerms(t.Context(), store.TermsVersion{ApplicationID: "pa", Title: "T", Markdown: "m", Hash: "h", PublishedAt: s.now()}); err != nil {
+		t.Fatal(err)
+	}
+	b := s.browser(t)
+	p := b.get("/authorize")
+	p = b.post(p.url, "username", "ann")
+	terms := b.at(b.post(p.url, "code", "right"), "/terms")
+	base, _ := url.Parse(s.URL)
+	kept := b.Jar.Cookies(base)
+	b.get("/out")
+	if got := b.read(b.Get(terms.url.String())); got.status != http.StatusGone {
+		t.Errorf("the page of terms answers %d after signing out", got.status)
+	}
+	// Even with the cookies of before, copied: the session that the facts opened is dead.
+	b.Jar.SetCookies(base, kept)
+	if got := b.read(b.Get(terms.url.String())); got.url.Path != "/login" {
+		t.Errorf("copied cookies lead to %s, want /login", got.url.Path)
+	}
+}
+
+func TestEndedSessionsAndDisabledAccountsStopAtOnce(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	b.signIn("ann")
+	half := s.browser(t)
+	p := half.get("/authorize")
+	p = half.at(half.post(p.url, "username", "ann"), "/mfa/challenge")
+	s.pass(time.Second)
+	if _, err := s.store.UpdateAccount(t.Context(), "ann", func(a *store.Account) error { a.NotBefore = s.now(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	b.at(b.get("/authorize"), "/login")
+	half.at(half.post(p.url, "code", "right"), "/login")
+	if home := b.get("/"); strings.Contains(home.body, "Sign out") {
+		t.Error("the start page still knows her")
+	}
+}
+
+// Of any number of concurrent ends of one interaction, one issues a code.
+func TestInteractionIsConsumedOnce(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	b.signIn("ann")
+	issued := len(s.issued)
+	s.pass(time.Second)
+	// prompt=select_account keeps an interaction although there is a session.
+	p := b.at(b.get("/authorize?prompt=select_account"), "/login")
+	var wg sync.WaitGroup
+	var portals, others atomic.Int32
+	for range 32 {
+		wg.Go(func() {
+			// Every caller sends the cookies of before, as a double click does.
+			base, _ := url.Parse(s.URL)
+			req, err := http.NewRequest(http.MethodPost, p.url.String(), strings.NewReader("continue=1"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			for _, c := range b.Jar.Cookies(base) {
+				req.AddCookie(c)
+			}
+			client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			switch {
+			case strings.HasPrefix(resp.Header.Get("Location"), "/portal?code="):
+				portals.Add(1)
+			case resp.StatusCode == http.StatusGone:
+				others.Add(1)
+			default:
+				t.Errorf("%d %s", resp.StatusCode, resp.Header.Get("Location"))
+			}
+		})
+	}
+	wg.Wait()
+	if portals.Load() != 1 || others.Load() != 31 || len(s.issued) != issued+1 {
+		t.Errorf("%d codes, %d clean refusals, %d issued", portals.Load(), others.Load(), len(s.issued)-issued)
+	}
+}
+
+func TestPostedRequestIsDecidedWithCookies(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	b.signIn("ann")
+	base, _ := url.Parse(s.URL)
+	session := b.Jar.Cookies(base)
+	// A form of another site: the browser sends no SameSite cookies with it.
+	stranger := s.browser(t)
+	stranger.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := stranger.PostForm(s.URL+"/authorize", url.Values{"state": {"posted"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusSeeOther || !strings.HasPrefix(resp.Header.Get("Location"), "/continue?i=") {
+		t.Fatalf("%d %s", resp.StatusCode, resp.Header.Get("Location"))
+	}
+	b.Jar.SetCookies(base, append(session, resp.Cookies()...))
+	if p := b.at(b.get(resp.Header.Get("Location")), "/portal"); !strings.Contains(p.body, "state=posted") {
+		t.Errorf("got %q", p.body)
+	}
+}
+
+func TestLargeRequestSurvivesTheSignIn(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	large := strings.Repeat("0123456789abcdef", 512) // 8 KiB
+	p := b.at(b.get("/authorize?claims="+large+"&state=big"), "/login")
+	p = b.post(p.url, "username", "ann")
+	p = b.at(b.post(p.url, "code", "right"), "/portal")
+	if !strings.Contains(p.body, "state=big") {
+		t.Errorf("got %q", p.body)
+	}
+}
+
+func TestNoAccessIsSaidWithTwoWaysOn(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	p := b.get("/authorize")
+	p = b.post(p.url, "username", "zoe")
+	if p.status != http.StatusForbidden || !strings.Contains(p.body, "Partner Analytics") {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	id := p.url.Query().Get("i")
+	login := b.at(b.post(&url.URL{Scheme: "http", Host: p.url.Host, Path: "/switch", RawQuery: "i=" + id}), "/login")
+	b.at(b.post(login.url, "username", "ann"), "/mfa/challenge")
+	denied := b.get("/authorize")
+	denied = b.post(denied.url, "username", "zoe")
+	back := b.at(b.post(&url.URL{Scheme: "http", Host: p.url.Host, Path: "/refuse", RawQuery: denied.url.RawQuery}), "/portal")
+	if !strings.Contains(back.body, "error=access_denied") {
+		t.Errorf("the portal got %q", back.body)
+	}
+}
+
+func TestBrowserKeepsFewPendingInteractions(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	var last page
+	for range 20 {
+		last = b.at(b.get("/authorize"), "/login")
+		s.pass(time.Second)
+	}
+	base, _ := url.Parse(s.URL)
+	if n := len(b.Jar.Cookies(base)); n > 8 {
+		t.Errorf("%d cookies after twenty tabs", n)
+	}
+	b.at(b.read(b.Get(last.url.String())), "/login")
+}
+
+func TestSignInFromTheStartPage(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	if p := b.get("/"); !strings.Contains(p.body, "/signin") {
+		t.Fatalf("no way to sign in: %s", p.body)
+	}
+	p := b.at(b.get("/signin"), "/login")
+	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
+	p = b.at(b.post(p.url, "code", "right"), "/")
+	if !strings.Contains(p.body, "ann") || !strings.Contains(p.body, "https://portal.example/login") {
+		t.Errorf("the start page says %s", p.body)
+	}
+}
