@@ -75,3 +75,19 @@ func Record(ctx context.Context, log store.AuditLog, e store.AuditEvent) error {
 	}
 	return nil
 }
+
+type actorKey struct{}
+
+// WithActor returns a context in which events of the system are recorded as
+// those of actor: for work that nodes do by themselves, when somebody asks for it.
+func WithActor(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// Actor returns the actor of WithActor, or "system".
+func Actor(ctx context.Context) string {
+	if actor, _ := ctx.Value(actorKey{}).(string); actor != "" {
+		return actor
+	}
+	return "system"
+}

@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -72,6 +73,11 @@ var Kinds = []Kind{
 	{KeyRetired, "A signing key was withdrawn.", "kid, algorithm"},
 	{BackupTaken, "A backup was taken.", ""},
 	{BackupRestored, "The database was opened from a backup: codes, tokens and sessions of before ended.", ""},
+}
+
+// Known tells whether there is such a word.
+func Known(word string) bool {
+	return slices.ContainsFunc(Kinds, func(k Kind) bool { return k.Type == word })
 }
 
 // WriteReference writes docs/audit.md.
