@@ -1,0 +1,69 @@
+package provider
+
+import (
+	"errors"
+	"net/http"
+
+	"anteroom/flow"
+	"anteroom/internal/web"
+)
+
+// What an authorization request may ask for; discovery says the same.
+var (
+	responseTypes = []string{"code"}
+	responseModes = []string{"query", "fragment", "form_post"}
+	prompts       = []string{"none", "login", "consent", "select_account"}
+)
+
+// Authorize is the authorization endpoint (RFC 6749 section 3.1, OpenID Connect
+// Core section 3.1.2). The parameters of a POST are in its body.
+func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
+	in, err := authorizeParams(r)
+	if err != nil {
+		return err
+	}
+	a, err := p.parse(r.Context(), in)
+	if err == nil {
+		err = p.applyHint(r.Context(), a)
+	}
+	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil {
+		p.logRefusal(r, wrong)
+		p.answerError(a.target, &wrong.ProtocolError)(w, r)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = p.hub.Authorize(w, r, flow.Request{
+		ClientID: a.client.ID, ApplicationID: a.app.ID, Params: keep(a.params), Ask: a.ask,
+	})
+	// A silent request is an iframe or a script: nobody would see a page.
+	if _, page := errors.AsType[*web.Problem](err); err != nil && !page && a.ask.Has("none") {
+		failed := asRefusal(err)
+		p.logRefusal(r, failed)
+		p.answerError(a.target, &failed.ProtocolError)(w, r)
+		return nil
+	}
+	return err
+}
+
+func authorizeParams(r *http.Request) (params, error) {
+	var in params
+	var err error
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		in, err = newParams(r.URL.RawQuery)
+	case http.MethodPost:
+		in, err = readForm(r)
+	default:
+		problem := stop("The portal sent you here in a way that is not supported.", nil)
+		problem.Status = http.StatusMethodNotAllowed
+		return in, problem
+	}
+	if wrong, ok := errors.AsType[*refusal](err); ok {
+		problem := stop("The link that brought you here cannot be read.", wrong)
+		problem.Status = wrong.status
+		return in, problem
+	}
+	return in, err
+}

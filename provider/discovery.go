@@ -1,0 +1,67 @@
+package provider
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+
+	"anteroom/flow"
+)
+
+// metadata is what the provider can do, taken from the tables that make it do
+// it (OpenID Connect Discovery section 3, RFC 8414 section 2).
+func (p *Provider) metadata() map[string]any {
+	var methods, grants, scopes []string
+	for _, m := range clientMethods {
+		methods = append(methods, m.name)
+	}
+	for _, g := range grantTypes {
+		grants = append(grants, g.name)
+	}
+	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
+	for _, scope := range slices.Sorted(maps.Keys(standardClaims)) {
+		scopes = append(scopes, scope)
+		claims = append(claims, standardClaims[scope]...)
+	}
+	secretMethods := slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return m == "none" })
+	return map[string]any{
+		"issuer":                 p.issuer,
+		"authorization_endpoint": p.issuer + PathAuthorize,
+		"token_endpoint":         p.issuer + PathToken,
+		"userinfo_endpoint":      p.issuer + PathUserInfo,
+		"introspection_endpoint": p.issuer + PathIntrospect,
+		"revocation_endpoint":    p.issuer + PathRevoke,
+		"end_session_endpoint":   p.issuer + PathLogout,
+		"jwks_uri":               p.issuer + PathJWKS,
+
+		"scopes_supported":                 append([]string{"openid", "offline_access"}, scopes...),
+		"response_types_supported":         responseTypes,
+		"response_modes_supported":         responseModes,
+		"grant_types_supported":            grants,
+		"prompt_values_supported":          prompts,
+		"acr_values_supported":             []string{flow.ACRPassword, flow.ACRMulti},
+		"subject_types_supported":          []string{"public"},
+		"claim_types_supported":            []string{"normal"},
+		"claims_supported":                 claims,
+		"code_challenge_methods_supported": []string{"S256"},
+		"display_values_supported":         []string{"page"},
+		"ui_locales_supported":             []string{"en"},
+
+		"id_token_signing_alg_values_supported":          signingAlgorithms,
+		"token_endpoint_auth_methods_supported":          methods,
+		"revocation_endpoint_auth_methods_supported":     methods,
+		"introspection_endpoint_auth_methods_supported":  secretMethods,
+		"claims_parameter_supported":                     true,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"authorization_response_iss_parameter_supported": true,
+	}
+}
+
+// Discovery serves what the provider can do, at both well-known paths.
+func (p *Provider) Discovery(w http.ResponseWriter, r *http.Request) {
+	if cors(w, r, http.MethodGet, http.MethodHead) || !p.only(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	p.discovery.serve(w, r)
+}

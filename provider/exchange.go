@@ -1,0 +1,59 @@
+package provider
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"anteroom/store"
+)
+
+// issue is a code that is being issued: what fosite's handlers write to.
+type issue struct {
+	now   time.Time
+	grant store.Grant
+}
+
+func withIssue(ctx context.Context, i *issue) context.Context {
+	return context.WithValue(ctx, issueKey, i)
+}
+
+func issueFrom(ctx context.Context) *issue {
+	i, _ := ctx.Value(issueKey).(*issue)
+	return i
+}
+
+// exchange is one request at the token endpoint: first what was loaded and
+// checked, then what fosite's handlers made of it. Nothing is written before
+// they are done.
+type exchange struct {
+	now       time.Time
+	client    store.Client
+	app       store.Application
+	form      url.Values
+	scopes    []string // of the access token
+	resources []string
+
+	// Of the grants that have an account.
+	account store.Account
+	grant   store.Grant
+	code    store.Code
+	used    store.RefreshToken // presented, to be rotated
+
+	// What is made.
+	access      accessClaims
+	next        *store.RefreshToken
+	rotates     bool // fosite asked for next to replace used
+	redeems     bool // fosite asked for the code to be used up
+	rolledBack  bool
+	proofFailed bool
+}
+
+func withExchange(ctx context.Context, x *exchange) context.Context {
+	return context.WithValue(ctx, exchangeKey, x)
+}
+
+func exchangeFrom(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey).(*exchange)
+	return x
+}

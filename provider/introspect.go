@@ -1,0 +1,105 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"anteroom/store"
+)
+
+// introspection is RFC 7662 section 2.2.
+type introspection struct {
+	Active        bool           `json:"active"`
+	TokenType     string         `json:"token_type,omitempty"`
+	Issuer        string         `json:"iss,omitempty"`
+	Subject       string         `json:"sub,omitempty"`
+	Audience      audience       `json:"aud,omitempty"`
+	ClientID      string         `json:"client_id,omitempty"`
+	Username      string         `json:"username,omitempty"`
+	Scope         string         `json:"scope,omitempty"`
+	ID            string         `json:"jti,omitempty"`
+	IssuedAt      int64          `json:"iat,omitempty"`
+	ExpiresAt     int64          `json:"exp,omitempty"`
+	AuthTime      int64          `json:"auth_time,omitempty"`
+	ACR           string         `json:"acr,omitempty"`
+	AMR           []string       `json:"amr,omitempty"`
+	SessionID     string         `json:"sid,omitempty"`
+	Roles         []string       `json:"roles,omitzero"`
+	Organizations []Organization `json:"organizations,omitzero"`
+}
+
+// Introspect tells a confidential client whether a token is good. It tells only
+// the client that the token was issued to, and for access tokens their audience;
+// everybody else sees what they would see of garbage. It reads only.
+func (p *Provider) Introspect(w http.ResponseWriter, r *http.Request) {
+	if !p.only(w, r, http.MethodPost) {
+		return
+	}
+	answer, err := p.introspect(r)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func (p *Provider) introspect(r *http.Request) (introspection, error) {
+	form, err := readStrict(r)
+	if err != nil {
+		return introspection{}, err
+	}
+	c, err := p.confidential(r.Context(), r, form)
+	if err != nil {
+		return introspection{}, err
+	}
+	raw := form.Get("token")
+	if raw == "" {
+		return introspection{}, refuse("invalid_request", "The parameter token is missing.")
+	}
+	if strings.Contains(raw, ".") {
+		return p.introspectAccess(r.Context(), c, raw)
+	}
+	return p.introspectRefresh(r.Context(), c, raw)
+}
+
+func (p *Provider) introspectAccess(ctx context.Context, c store.Client, raw string) (introspection, error) {
+	t, err := p.live(ctx, raw)
+	switch {
+	case errors.Is(err, errToken), errors.Is(err, errDead):
+		return introspection{}, nil
+	case err != nil:
+		return introspection{}, err
+	case t.claims.ClientID != c.ID && !contains(t.claims.Audience, c.ID):
+		return introspection{}, nil
+	}
+	return introspection{
+		Active: true, TokenType: "Bearer", Issuer: t.claims.Issuer, Subject: t.claims.Subject,
+		Audience: t.claims.Audience, ClientID: t.claims.ClientID, Username: t.account.UserName,
+		Scope: t.claims.Scope, ID: t.claims.ID, IssuedAt: t.claims.IssuedAt, ExpiresAt: t.claims.ExpiresAt,
+		AuthTime: t.claims.AuthTime, ACR: t.claims.ACR, AMR: t.claims.AMR, SessionID: t.claims.SessionID,
+		Roles: t.claims.Roles, Organizations: t.claims.Organizations,
+	}, nil
+}
+
+func (p *Provider) introspectRefresh(ctx context.Context, c store.Client, raw string) (introspection, error) {
+	token, g, err := p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), p.now())
+	switch {
+	case over(err), err == nil && g.ClientID != c.ID:
+		return introspection{}, nil
+	case err != nil:
+		return introspection{}, fmt.Errorf("load refresh token: %w", err)
+	}
+	if _, err := p.standing(ctx, g, token.SessionBound); errors.Is(err, errDead) {
+		return introspection{}, nil
+	} else if err != nil {
+		return introspection{}, err
+	}
+	return introspection{
+		Active: true, Issuer: p.issuer, Subject: p.subject(c, g.AccountID), ClientID: g.ClientID,
+		Scope: strings.Join(token.Scopes, " "), IssuedAt: token.IssuedAt.Unix(), ExpiresAt: token.ExpiresAt.Unix(),
+		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, SessionID: g.SessionID,
+	}, nil
+}

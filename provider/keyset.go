@@ -1,0 +1,167 @@
+package provider
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"anteroom/internal/seal"
+	"anteroom/store"
+)
+
+// signingAlgorithms are the algorithms of which the ring always holds a key.
+var signingAlgorithms = []string{"RS256", "ES256"}
+
+// sealPurpose binds sealed private keys; the owner is the KID.
+const sealPurpose = "signing key"
+
+// Types of the JWTs that we sign, so that none passes for another (RFC 8725
+// section 3.11).
+const (
+	typeAccessToken = "at+jwt" // RFC 9068 section 2.1
+	typeIDToken     = "JWT"
+)
+
+// ringKey is a key that was read from the store. Immutable.
+type ringKey struct {
+	row    store.SigningKey
+	public jose.JSONWebKey
+	signer map[string]jose.Signer // by type; nil: retired, verifies only
+}
+
+// keySet is what a node knows of the ring. Immutable.
+type keySet struct {
+	loaded time.Time // of this node's monotonic clock
+	rows   []store.SigningKey
+	byKID  map[string]*ringKey
+}
+
+// newKeySet opens keys; those that before held already are taken over.
+func newKeySet(rows []store.SigningKey, before *keySet, ring *seal.Keyring) (*keySet, error) {
+	s := &keySet{loaded: time.Now(), rows: rows, byKID: make(map[string]*ringKey, len(rows))}
+	for _, row := range rows {
+		if before != nil {
+			if old := before.byKID[row.KID]; old != nil && bytes.Equal(old.row.Sealed, row.Sealed) {
+				s.byKID[row.KID] = old
+				continue
+			}
+		}
+		key, err := openKey(row, ring)
+		if err != nil {
+			return nil, err
+		}
+		s.byKID[row.KID] = key
+	}
+	return s, nil
+}
+
+func openKey(row store.SigningKey, ring *seal.Keyring) (*ringKey, error) {
+	key := &ringKey{row: row}
+	if err := json.Unmarshal(row.PublicJWK, &key.public); err != nil {
+		return nil, fmt.Errorf("public part of key %q: %w", row.KID, err)
+	}
+	if len(row.Sealed) == 0 {
+		return key, nil
+	}
+	der, err := ring.Open(sealPurpose, row.KID, row.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open key %q: %w", row.KID, err)
+	}
+	private, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("parse key %q: %w", row.KID, err)
+	}
+	key.signer = map[string]jose.Signer{}
+	for _, typ := range []string{typeAccessToken, typeIDToken} {
+		key.signer[typ], err = jose.NewSigner(
+			jose.SigningKey{Algorithm: jose.SignatureAlgorithm(row.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: row.KID}},
+			(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+		if err != nil {
+			return nil, fmt.Errorf("use key %q: %w", row.KID, err)
+		}
+	}
+	return key, nil
+}
+
+// generateKey returns a new key without its times.
+func generateKey(alg string, ring *seal.Keyring) (store.SigningKey, error) {
+	var private crypto.Signer
+	var err error
+	switch alg {
+	case "RS256":
+		private, err = rsa.GenerateKey(rand.Reader, 2048)
+	case "ES256":
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	default:
+		err = fmt.Errorf("unknown algorithm %q", alg)
+	}
+	if err != nil {
+		return store.SigningKey{}, fmt.Errorf("generate key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return store.SigningKey{}, fmt.Errorf("encode key: %w", err)
+	}
+	kid := seal.RandomID()
+	public, err := json.Marshal(jose.JSONWebKey{Key: private.Public(), KeyID: kid, Algorithm: alg, Use: "sig"})
+	if err != nil {
+		return store.SigningKey{}, fmt.Errorf("encode public key: %w", err)
+	}
+	return store.SigningKey{KID: kid, Algorithm: alg, Sealed: ring.Seal(sealPurpose, kid, der), PublicJWK: public}, nil
+}
+
+// signer returns the key that signs with alg now.
+func (k *Keys) signer(ctx context.Context, alg string) (*ringKey, error) {
+	s, err := k.set(ctx)
+	if err != nil {
+		return nil, err
+	}
+	row := activeKey(s.rows, alg, k.now())
+	if row == nil || s.byKID[row.KID].signer == nil {
+		return nil, fmt.Errorf("no %s key can sign", alg)
+	}
+	return s.byKID[row.KID], nil
+}
+
+// sign returns the compact JWT of claims.
+func (k *Keys) sign(ctx context.Context, alg, typ string, claims any) (string, error) {
+	key, err := k.signer(ctx, alg)
+	if err != nil {
+		return "", err
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
+	signed, err := key.signer[typ].Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("sign with key %q: %w", key.row.KID, err)
+	}
+	return signed.CompactSerialize()
+}
+
+// find returns the key of a kid, looking again in the store for one that is not
+// known here yet. nil: there is none.
+func (k *Keys) find(ctx context.Context, kid string) (*ringKey, error) {
+	s, err := k.set(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if key := s.byKID[kid]; key != nil {
+		return key, nil
+	}
+	if s, err = k.reload(ctx); err != nil {
+		return nil, err
+	}
+	return s.byKID[kid], nil
+}

@@ -1,0 +1,192 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"anteroom/flow"
+	"anteroom/internal/seal"
+	"anteroom/store"
+	"anteroom/templates"
+)
+
+// Paths of the endpoints under the issuer: what discovery says and what the url
+// map must serve.
+const (
+	PathAuthorize   = "/authorize"
+	PathToken       = "/token"
+	PathUserInfo    = "/userinfo"
+	PathIntrospect  = "/introspect"
+	PathRevoke      = "/revoke"
+	PathLogout      = "/logout"
+	PathJWKS        = "/jwks.json"
+	PathDiscovery   = "/.well-known/openid-configuration"       // OpenID Connect Discovery section 4
+	PathOAuthServer = "/.well-known/oauth-authorization-server" // RFC 8414 section 3
+)
+
+// Store is what the provider remembers.
+type Store interface {
+	store.UnitOfWork
+	store.Accounts
+	store.Applications
+	store.Clients
+	store.Consents
+	store.Sessions
+	store.Grants
+	store.SigningKeys
+	store.Once
+	store.AuditLog
+}
+
+// Hub is what the provider needs of flow.Hub.
+type Hub interface {
+	Authorize(w http.ResponseWriter, r *http.Request, req flow.Request) error
+	Session(r *http.Request) (store.Session, store.Account, bool, error)
+	SignOut(w http.ResponseWriter, r *http.Request) error
+}
+
+var (
+	_ Hub         = (*flow.Hub)(nil)
+	_ flow.Engine = (*Provider)(nil)
+)
+
+// Roles are an account's rights in one application: what tokens say about them.
+type Roles struct {
+	Roles         []string       // keys of roles held anywhere
+	Organizations []Organization // where which roles are held
+}
+
+// Organization is one entry of the claim organizations.
+type Organization struct {
+	ID    string   `json:"id"`
+	Name  string   `json:"name"`
+	Roles []string `json:"roles"`
+}
+
+// Lifetimes say how long what the provider issues is good for; zero means the
+// value in brackets.
+type Lifetimes struct {
+	Code         time.Duration // [60 s], at most that (OpenID certification, FAPI 2.0)
+	AccessToken  time.Duration // [10 min]
+	IDToken      time.Duration // [10 min]
+	RefreshToken time.Duration // [30 days] unused; each rotation starts anew
+	Grant        time.Duration // [365 days] a family of refresh tokens, however often rotated
+}
+
+// Options configure a Provider. Lifetimes, Keys and Log may be zero; everything
+// else is required.
+type Options struct {
+	Issuer string // URL without path, query or a slash at the end
+	Store  Store
+	Hub    Hub
+	Seal   *seal.Keyring
+	// Claims returns what an account holds in an application.
+	Claims func(ctx context.Context, accountID, applicationID string) (Roles, error)
+	// MayEnter tells whether an account may enter an application; asked again at
+	// every refresh.
+	MayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
+	Pages     *templates.Renderer
+	Log       *slog.Logger
+	Now       func() time.Time
+	Lifetimes Lifetimes
+	Keys      KeyPolicy
+}
+
+// Provider is the OpenID Provider. Its methods serve the endpoints; it is safe
+// for concurrent use.
+type Provider struct {
+	issuer    string
+	store     Store
+	hub       Hub
+	seal      *seal.Keyring
+	claims    func(ctx context.Context, accountID, applicationID string) (Roles, error)
+	mayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
+	pages     *templates.Renderer
+	log       *slog.Logger
+	clock     func() time.Time
+	life      Lifetimes
+	keys      *Keys
+	fosite    *fosite.Fosite
+	discovery document
+}
+
+// New returns a Provider. It makes the first signing keys if there are none, and
+// fails if an option is missing, the store cannot answer, or the keys do not
+// open under the master key.
+func New(o Options) (*Provider, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	p := &Provider{
+		issuer: o.Issuer, store: o.Store, hub: o.Hub, seal: o.Seal, claims: o.Claims,
+		mayEnter: o.MayEnter, pages: o.Pages, log: o.Log, clock: o.Now, life: o.Lifetimes.withDefaults(),
+	}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	var err error
+	p.keys, err = OpenKeys(KeyOptions{
+		Store: o.Store, Seal: o.Seal, Log: p.log, Now: o.Now, Policy: o.Keys,
+		TokenLife: max(p.life.AccessToken, p.life.IDToken),
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.fosite = p.compose()
+	if p.discovery, err = newDocument(p.metadata()); err != nil {
+		return nil, fmt.Errorf("discovery document: %w", err)
+	}
+	return p, nil
+}
+
+func (o Options) check() error {
+	issuer, err := url.Parse(o.Issuer)
+	if err != nil || issuer.Host == "" || issuer.Path != "" || strings.ContainsAny(o.Issuer, "?#") {
+		return fmt.Errorf("issuer %q is not a URL without path and query", o.Issuer)
+	}
+	switch {
+	case o.Store == nil, o.Hub == nil, o.Seal == nil, o.Claims == nil, o.MayEnter == nil, o.Pages == nil, o.Now == nil:
+		return errors.New("provider: an option is missing")
+	}
+	return nil
+}
+
+func (l Lifetimes) withDefaults() Lifetimes {
+	const day = 24 * time.Hour
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&l.Code, time.Minute},
+		{&l.AccessToken, 10 * time.Minute},
+		{&l.IDToken, 10 * time.Minute},
+		{&l.RefreshToken, 30 * day},
+		{&l.Grant, 365 * day},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	l.Code = min(l.Code, time.Minute)
+	l.RefreshToken = min(l.RefreshToken, l.Grant)
+	return l
+}
+
+// Keys returns the ring of signing keys, to list and rotate them.
+func (p *Provider) Keys() *Keys { return p.keys }
+
+// Run keeps the signing keys fresh until ctx ends. Any number of nodes may.
+func (p *Provider) Run(ctx context.Context) { p.keys.Run(ctx) }
+
+func (p *Provider) now() time.Time { return store.Time(p.clock()) }
+
+// subject is the sub that a client sees of an account.
+func (p *Provider) subject(_ store.Client, accountID string) string { return accountID }

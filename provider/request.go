@@ -1,0 +1,322 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ory/fosite"
+
+	"anteroom/flow"
+	"anteroom/internal/web"
+	"anteroom/store"
+	"anteroom/templates"
+)
+
+// authorization is an authorization request that was checked.
+type authorization struct {
+	client    store.Client
+	app       store.Application
+	params    url.Values
+	target    target
+	scopes    []string // requested
+	resources []string
+	claims    claimsRequest
+	ask       flow.Ask
+	requester fosite.AuthorizeRequester
+}
+
+// kept are the parameters that are kept for the second check. No secret is
+// among them, and not id_token_hint: what it says is in the Ask.
+var kept = []string{
+	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+	"code_challenge", "code_challenge_method", "prompt", "max_age", "claims", "acr_values",
+	"login_hint", "ui_locales", "claims_locales", "display", "resource",
+}
+
+func keep(v url.Values) string {
+	out := url.Values{}
+	for _, name := range kept {
+		if all, ok := v[name]; ok {
+			out[name] = all
+		}
+	}
+	return out.Encode()
+}
+
+// parse checks an authorization request. While client and redirect URI are not
+// known to be right the error is a page (*web.Problem) and the authorization
+// nil. Afterwards a *refusal comes together with the authorization, whose target
+// is where it goes. Anything else is a failure of ours.
+func (p *Provider) parse(ctx context.Context, in params) (*authorization, error) {
+	a, err := p.resolve(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range []func() error{
+		func() error {
+			if wrong := in.wrong(); wrong != nil {
+				return wrong
+			}
+			if n := in.size(); n > maxParams {
+				return refuse("invalid_request", "The parameters have %d bytes, at most %d are taken.", n, maxParams)
+			}
+			return nil
+		},
+		a.checkObjects, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkPrompt, a.checkClaims,
+	} {
+		if err := check(); err != nil {
+			return a, err
+		}
+	}
+	if a.requester, err = p.plainRequest(ctx, a); err != nil {
+		return a, asRefusal(err)
+	}
+	return a, nil
+}
+
+// resolve finds the client and where answers go.
+func (p *Provider) resolve(ctx context.Context, in params) (*authorization, error) {
+	id := in.Get("client_id")
+	if id == "" {
+		return nil, stop("The link that brought you here does not say which portal you want (client_id).", nil)
+	}
+	c, err := p.client(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, stop("The portal that sent you here is not known (client_id).", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	app, err := p.store.Application(ctx, c.ApplicationID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, stop("The portal that sent you here is not known (client_id).", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load application %q: %w", c.ApplicationID, err)
+	}
+	a := &authorization{client: c, app: app, params: in.Values}
+	if a.target, err = p.findTarget(c, in); err != nil {
+		problem, _ := errors.AsType[*web.Problem](err)
+		problem.Frame = templates.Frame{Portal: flow.Brand(app)}
+		return nil, problem
+	}
+	return a, nil
+}
+
+// stop is a page for a request that cannot be answered to the client.
+func stop(sentence string, cause error) *web.Problem {
+	return &web.Problem{
+		Status:   http.StatusBadRequest,
+		Heading:  "This sign-in link does not work",
+		Sentence: sentence + " Nothing happened. Go back to the portal and start again; if that does not help, tell the people who run it.",
+		Cause:    cause,
+	}
+}
+
+// client returns a client that may be used; store.ErrNotFound if there is none
+// or it is disabled.
+func (p *Provider) client(ctx context.Context, id string) (store.Client, error) {
+	if len(id) > store.MaxIdentity {
+		return store.Client{}, store.ErrNotFound
+	}
+	c, err := p.store.Client(ctx, id)
+	if err == nil && c.Disabled {
+		return store.Client{}, store.ErrNotFound
+	}
+	if err != nil {
+		return store.Client{}, fmt.Errorf("load client %q: %w", id, err)
+	}
+	return withDefaults(c), nil
+}
+
+// withDefaults fills what RFC 7591 section 2 defaults.
+func withDefaults(c store.Client) store.Client {
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = []string{"authorization_code"}
+	}
+	if len(c.ResponseTypes) == 0 {
+		c.ResponseTypes = []string{"code"}
+	}
+	if c.TokenEndpointAuthMethod == "" {
+		c.TokenEndpointAuthMethod = "client_secret_basic"
+	}
+	return c
+}
+
+func public(c store.Client) bool { return c.TokenEndpointAuthMethod == "none" }
+
+// findTarget returns where the answer goes, or a page.
+func (p *Provider) findTarget(c store.Client, in params) (target, error) {
+	sent := in.Get("redirect_uri")
+	t := target{sent: sent, uri: sent, state: in.Get("state"), mode: defaultMode(in.Get("response_type"))}
+	if m := in.Get("response_mode"); slices.Contains(responseModes, m) {
+		t.mode = m
+	}
+	switch {
+	case slices.Contains(in.bad, "redirect_uri") || slices.Contains(in.bad, "client_id"):
+		return t, stop("The address to return to (redirect_uri) was sent twice or cannot be read.", nil)
+	case sent == "" && slices.Contains(words(in.Get("scope")), "openid"):
+		return t, stop("The portal did not say where to return to (redirect_uri).", nil)
+	case sent == "" && len(c.RedirectURIs) != 1:
+		return t, stop("The portal did not say which of its addresses to return to (redirect_uri).", nil)
+	case sent == "":
+		t.uri = c.RedirectURIs[0]
+	}
+	if !matchRedirect(c, t.uri) {
+		return t, stop("The address to return to (redirect_uri) is not registered for this portal.", nil)
+	}
+	if err := CheckRedirectURI(t.uri, c.ApplicationType, p.issuer); err != nil {
+		return t, stop("The address to return to (redirect_uri) is not a safe one.", err)
+	}
+	return t, nil
+}
+
+// checkObjects refuses what is not supported (OpenID Connect Core sections 6
+// and 7): unsigned or unchecked request objects would override checked ones.
+func (a *authorization) checkObjects() error {
+	for _, name := range []string{"request", "request_uri", "registration"} {
+		if a.params.Get(name) != "" {
+			return refuse(name+"_not_supported", "The parameter %s is not supported.", name)
+		}
+	}
+	return nil
+}
+
+func (a *authorization) checkResponse() error {
+	asked := a.params.Get("response_type")
+	switch {
+	case asked == "":
+		return refuse("invalid_request", "The parameter response_type is missing.")
+	case !slices.Contains(responseTypes, asked):
+		return refuse("unsupported_response_type", "The response_type %s is not supported; use code.", asked)
+	case !slices.Contains(a.client.ResponseTypes, asked) || !slices.Contains(a.client.GrantTypes, "authorization_code"):
+		return refuse("unauthorized_client", "This client is not registered for response_type %s.", asked)
+	}
+	if m := a.params.Get("response_mode"); m != "" && !slices.Contains(responseModes, m) {
+		return refuse("invalid_request", "The response_mode %s is not supported.", m)
+	}
+	return nil
+}
+
+func (a *authorization) checkScopes() error {
+	a.scopes = words(a.params.Get("scope"))
+	for _, s := range a.scopes {
+		if !slices.Contains(a.client.Scopes, s) {
+			return refuse("invalid_scope", "This client is not registered for the scope %s.", s)
+		}
+	}
+	a.ask.Scopes = slices.Clone(a.scopes)
+	a.resources = a.params["resource"]
+	return checkResources(a.resources, a.client.Audiences)
+}
+
+// checkResources applies RFC 8707 section 2.
+func checkResources(asked, allowed []string) error {
+	for _, r := range asked {
+		if !slices.Contains(allowed, r) {
+			return refuse("invalid_target", "This client is not registered for the resource %s.", r)
+		}
+	}
+	return nil
+}
+
+var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`) // base64url of a SHA-256 digest
+
+// checkPKCE demands RFC 7636 with S256 of every client. A confidential client
+// may be exempted by the operator, and must send a nonce instead (RFC 9700
+// section 2.1.1).
+func (a *authorization) checkPKCE() error {
+	sent, method := a.params.Get("code_challenge"), a.params.Get("code_challenge_method")
+	if sent == "" && method == "" {
+		if pkceRequired(a.client) {
+			return refuse("invalid_request", "The parameter code_challenge is missing: PKCE (RFC 7636) is required.")
+		}
+		if a.params.Get("nonce") == "" {
+			return refuse("invalid_request", "Send a code_challenge (RFC 7636) or a nonce.")
+		}
+		return nil
+	}
+	if method != "S256" {
+		return refuse("invalid_request", "The code_challenge_method is not S256.")
+	}
+	if !challenge.MatchString(sent) {
+		return refuse("invalid_request", "The code_challenge is not the base64url SHA-256 digest of a verifier.")
+	}
+	return nil
+}
+
+func pkceRequired(c store.Client) bool { return public(c) || !c.PKCEOptional }
+
+func (a *authorization) checkPrompt() error {
+	a.ask.Prompt = words(a.params.Get("prompt"))
+	for _, v := range a.ask.Prompt {
+		if !slices.Contains(prompts, v) {
+			return refuse("invalid_request", "The prompt %s is not supported.", v)
+		}
+	}
+	if a.ask.Has("none") && len(a.ask.Prompt) > 1 {
+		return refuse("invalid_request", "The prompt none stands alone.")
+	}
+	if raw, sent := a.params["max_age"]; sent && raw[0] != "" {
+		n, err := strconv.ParseUint(raw[0], 10, 31)
+		if err != nil {
+			return refuse("invalid_request", "The max_age is not a number of seconds.")
+		}
+		age := int64(n)
+		a.ask.MaxAge = &age
+	}
+	return nil
+}
+
+func (a *authorization) checkClaims() error {
+	request, ask, err := parseClaims(a.params.Get("claims"))
+	if err != nil {
+		return err
+	}
+	a.claims = request.within(a.client.Scopes)
+	for _, s := range a.claims.scopes() {
+		if !slices.Contains(a.ask.Scopes, s) {
+			a.ask.Scopes = append(a.ask.Scopes, s)
+		}
+	}
+	a.ask.EssentialACR, a.ask.HintSubject = ask.essentialACR, ask.subject
+	a.ask.ACRValues = words(a.params.Get("acr_values"))
+	if len(a.ask.ACRValues) == 0 {
+		a.ask.ACRValues = ask.voluntaryACR
+	}
+	a.ask.Locales = words(a.params.Get("ui_locales"))
+	if hint := strings.TrimSpace(a.params.Get("login_hint")); len(hint) <= 320 {
+		a.ask.LoginHint = hint
+	}
+	return nil
+}
+
+// plainRequest lets fosite parse what is left for it: a form without anything
+// that it would understand differently, for a client with one redirect URI.
+func (p *Provider) plainRequest(ctx context.Context, a *authorization) (fosite.AuthorizeRequester, error) {
+	form := url.Values{
+		"client_id":     {a.client.ID},
+		"response_type": {a.params.Get("response_type")},
+		"scope":         {strings.Join(a.scopes, " ")},
+		// State is returned by us; fosite demands one of at least 8 characters.
+		"state": {"kept-by-anteroom"},
+	}
+	for _, name := range []string{"redirect_uri", "code_challenge", "code_challenge_method"} {
+		if v := a.params.Get(name); v != "" {
+			form.Set(name, v)
+		}
+	}
+	if len(a.resources) > 0 {
+		form["audience"] = a.resources
+	}
+	ctx = withClient(ctx, &client{Client: a.client, redirectURIs: []string{a.target.uri}})
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: PathAuthorize}, Header: http.Header{}, Form: form}
+	return p.fosite.NewAuthorizeRequest(ctx, r.WithContext(ctx))
+}

@@ -1,0 +1,150 @@
+package provider
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+
+	"anteroom/internal/seal"
+	"anteroom/store"
+)
+
+// Purposes of keyed hashes; that of client secrets is seal.ClientSecret.
+const (
+	digestCode    = "authorization code"
+	digestRefresh = "refresh token"
+)
+
+// strategy makes codes and tokens for fosite's handlers. Codes and refresh
+// tokens have 256 random bits and mean nothing by themselves; their hashes are
+// looked up, so there is nothing to validate here.
+type strategy struct {
+	p *Provider
+}
+
+var (
+	_ oauth2.CoreStrategy               = (*strategy)(nil)
+	_ openid.OpenIDConnectTokenStrategy = (*strategy)(nil)
+)
+
+func (s *strategy) AuthorizeCodeSignature(_ context.Context, code string) string {
+	return s.p.seal.Digest(digestCode, code)
+}
+
+func (s *strategy) GenerateAuthorizeCode(ctx context.Context, _ fosite.Requester) (string, string, error) {
+	code := seal.Token()
+	return code, s.AuthorizeCodeSignature(ctx, code), nil
+}
+
+func (s *strategy) ValidateAuthorizeCode(context.Context, fosite.Requester, string) error { return nil }
+
+func (s *strategy) RefreshTokenSignature(_ context.Context, token string) string {
+	return s.p.seal.Digest(digestRefresh, token)
+}
+
+func (s *strategy) ValidateRefreshToken(context.Context, fosite.Requester, string) error { return nil }
+
+// GenerateRefreshToken makes the next leaf of the family. It keeps the scopes of
+// the token that it replaces (RFC 6749 section 6).
+func (s *strategy) GenerateRefreshToken(ctx context.Context, _ fosite.Requester) (string, string, error) {
+	x := exchangeFrom(ctx)
+	if x == nil {
+		return "", "", errOutside
+	}
+	token := seal.Token()
+	next := store.RefreshToken{
+		Hash: s.RefreshTokenSignature(ctx, token), GrantID: x.grant.ID, IssuedAt: x.now,
+		ExpiresAt: earlier(x.now.Add(s.p.life.RefreshToken), x.grant.ExpiresAt),
+		Scopes:    x.used.Scopes, SessionBound: x.used.SessionBound,
+	}
+	if x.used.Hash == "" {
+		next.Scopes, next.SessionBound = x.grant.Scopes, !contains(x.grant.Scopes, "offline_access")
+	}
+	x.next = &next
+	return token, next.Hash, nil
+}
+
+func (s *strategy) AccessTokenSignature(_ context.Context, token string) string {
+	return s.p.seal.Digest("access token", token)
+}
+
+func (s *strategy) ValidateAccessToken(context.Context, fosite.Requester, string) error { return nil }
+
+// GenerateAccessToken makes a JWT of RFC 9068.
+func (s *strategy) GenerateAccessToken(ctx context.Context, _ fosite.Requester) (string, string, error) {
+	x := exchangeFrom(ctx)
+	if x == nil {
+		return "", "", errOutside
+	}
+	if err := s.p.fillAccess(ctx, x); err != nil {
+		return "", "", err
+	}
+	alg := x.client.AccessTokenSigningAlg
+	if !contains(signingAlgorithms, alg) {
+		alg = "ES256"
+	}
+	token, err := s.p.keys.sign(ctx, alg, typeAccessToken, x.access)
+	return token, x.access.ID, err
+}
+
+// GenerateIDToken makes the ID token of an exchange.
+func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, r fosite.Requester) (string, error) {
+	x := exchangeFrom(ctx)
+	if x == nil {
+		return "", errOutside
+	}
+	var atHash string
+	if own, ok := r.GetSession().(*session); ok {
+		atHash = own.claims.AccessTokenHash
+	}
+	claims, err := s.p.idToken(ctx, x, atHash)
+	if err != nil {
+		return "", err
+	}
+	return s.p.keys.sign(ctx, idTokenAlgorithm(x.client), typeIDToken, claims)
+}
+
+func idTokenAlgorithm(c store.Client) string {
+	if contains(signingAlgorithms, c.IDTokenSignedResponseAlg) {
+		return c.IDTokenSignedResponseAlg
+	}
+	return "RS256" // the default of OpenID Connect Registration section 2
+}
+
+// fillAccess says what the access token of an exchange is.
+func (p *Provider) fillAccess(ctx context.Context, x *exchange) error {
+	expires := x.now.Add(p.life.AccessToken)
+	x.access = accessClaims{
+		Issuer: p.issuer, Subject: x.client.ID, Audience: x.resources, ClientID: x.client.ID,
+		Scope: strings.Join(x.scopes, " "), ID: seal.RandomID(), IssuedAt: x.now.Unix(),
+	}
+	if len(x.resources) == 0 {
+		x.access.Audience = audience{x.client.ID}
+	}
+	if x.grant.ID != "" {
+		expires = earlier(expires, x.grant.ExpiresAt)
+		g := x.grant
+		x.access.Subject, x.access.GrantID = p.subject(x.client, g.AccountID), g.ID
+		x.access.AuthTime, x.access.ACR, x.access.AMR, x.access.SessionID = g.AuthTime.Unix(), g.ACR, g.AMR, g.SessionID
+		if carriesRoles(x.app, x.scopes) {
+			roles, err := p.roles(ctx, g.AccountID, g.ApplicationID)
+			if err != nil {
+				return err
+			}
+			x.access.Roles, x.access.Organizations = roles.Roles, roles.Organizations
+		}
+	}
+	x.access.ExpiresAt = expires.Unix()
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,170 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/ory/fosite"
+
+	"anteroom/store"
+)
+
+// grantType is one way to tokens. One that is not in grantTypes does not exist:
+// neither here nor in discovery.
+type grantType struct {
+	name string
+	// admit loads what the request presents, and refuses what is not good for
+	// tokens.
+	admit func(p *Provider, ctx context.Context, x *exchange) error
+	// settle writes, in one unit of work, once the tokens are made; nil: nothing
+	// is written.
+	settle func(p *Provider, ctx context.Context, x *exchange) error
+	// lost makes the refusal of a request that another one was faster than, or
+	// whose code or token died meanwhile.
+	lost func(p *Provider, ctx context.Context, x *exchange, cause error) error
+}
+
+var grantTypes = []grantType{
+	{name: "authorization_code", admit: (*Provider).admitCode, settle: (*Provider).settleCode, lost: (*Provider).lostCode},
+	{name: "refresh_token", admit: (*Provider).admitRefresh, settle: (*Provider).settleRefresh, lost: (*Provider).lostRefresh},
+	{name: "client_credentials", admit: (*Provider).admitClient},
+}
+
+// tokenAnswer is RFC 6749 section 5.1.
+type tokenAnswer struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+}
+
+// Token is the token endpoint (RFC 6749 section 3.2).
+func (p *Provider) Token(w http.ResponseWriter, r *http.Request) {
+	if cors(w, r, http.MethodPost) || !p.only(w, r, http.MethodPost) {
+		return
+	}
+	answer, err := p.token(r)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
+	ctx := r.Context()
+	form, err := readStrict(r)
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.authenticate(ctx, r, form)
+	if err != nil {
+		return nil, err
+	}
+	grant, err := findGrantType(form.Get("grant_type"), c)
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{now: p.now(), client: c, form: form}
+	if x.app, err = p.store.Application(ctx, c.ApplicationID); err != nil {
+		return nil, fmt.Errorf("load application %q: %w", c.ApplicationID, err)
+	}
+	if err := grant.admit(p, ctx, x); err != nil {
+		return nil, err
+	}
+	answer, err := p.run(ctx, x)
+	if x.proofFailed {
+		return nil, p.burn(ctx, x, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if grant.settle == nil {
+		return answer, nil
+	}
+	err = p.store.Do(ctx, func(ctx context.Context) error { return grant.settle(p, ctx, x) })
+	if over(err) {
+		return nil, grant.lost(p, ctx, x, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("commit tokens: %w", err)
+	}
+	return answer, nil
+}
+
+func findGrantType(name string, c store.Client) (grantType, error) {
+	if name == "" {
+		return grantType{}, refuse("invalid_request", "The parameter grant_type is missing.")
+	}
+	for _, g := range grantTypes {
+		if g.name != name {
+			continue
+		}
+		if !contains(c.GrantTypes, name) {
+			return g, refuse("unauthorized_client", "This client is not registered for grant_type %s.", name)
+		}
+		return g, nil
+	}
+	return grantType{}, refuse("unsupported_grant_type", "The grant_type %s is not supported.", name)
+}
+
+// run lets fosite's handlers make the tokens. They write nothing.
+func (p *Provider) run(ctx context.Context, x *exchange) (*tokenAnswer, error) {
+	form := url.Values{"grant_type": {x.form.Get("grant_type")}}
+	for _, name := range []string{"code", "redirect_uri", "code_verifier", "refresh_token"} {
+		if v := x.form.Get(name); v != "" {
+			form.Set(name, v)
+		}
+	}
+	ctx = withExchange(withClient(ctx, &client{Client: x.client}), x)
+	r := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: PathToken}, Header: http.Header{}, Form: form, PostForm: form}
+	request, err := p.fosite.NewAccessRequest(ctx, r.WithContext(ctx), newSession(x.account.ID))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range x.scopes {
+		request.GrantScope(s)
+	}
+	response, err := p.fosite.NewAccessResponse(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	if x.rolledBack {
+		return nil, errors.New("the handlers rolled back and reported success")
+	}
+	return newTokenAnswer(x, response), nil
+}
+
+func newTokenAnswer(x *exchange, response fosite.AccessResponder) *tokenAnswer {
+	answer := &tokenAnswer{
+		AccessToken: response.GetAccessToken(),
+		TokenType:   "Bearer",
+		ExpiresIn:   x.access.ExpiresAt - x.access.IssuedAt,
+		Scope:       x.access.Scope,
+	}
+	answer.RefreshToken, _ = response.GetExtra("refresh_token").(string)
+	answer.IDToken, _ = response.GetExtra("id_token").(string)
+	return answer
+}
+
+// narrow applies the resource parameter of a token request (RFC 8707 section
+// 2.2): some of what was granted, or all of it.
+func (x *exchange) narrow(granted []string) error {
+	asked := x.form["resource"]
+	if len(asked) == 0 {
+		x.resources = granted
+		return nil
+	}
+	for _, r := range asked {
+		if !contains(granted, r) {
+			return refuse("invalid_target", "The resource %s was not granted.", r)
+		}
+	}
+	x.resources = asked
+	return nil
+}

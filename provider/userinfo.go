@@ -1,0 +1,97 @@
+package provider
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// UserInfo serves the claims of the person of an access token (OpenID Connect
+// Core section 5.3). It reads only.
+func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request) {
+	if cors(w, r, http.MethodGet, http.MethodPost) || !p.only(w, r, http.MethodGet, http.MethodPost) {
+		return
+	}
+	claims, err := p.userInfo(r)
+	if err != nil {
+		p.challenge(w, err)
+		p.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, claims)
+}
+
+func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
+	raw, err := bearer(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := p.live(r.Context(), raw)
+	if errors.Is(err, errToken) || errors.Is(err, errDead) {
+		return nil, errBearer(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.grant.ID == "" || !contains(words(t.claims.Scope), "openid") {
+		return nil, refuse("insufficient_scope", "The access token was not granted the scope openid.").
+			withStatus(http.StatusForbidden)
+	}
+	return p.userClaims(r.Context(), t)
+}
+
+func errBearer(cause error) *refusal {
+	return refuse("invalid_token", "The access token is unknown, expired or revoked.").
+		withStatus(http.StatusUnauthorized).because(cause)
+}
+
+var errNoToken = errors.New("no access token")
+
+// bearer returns the access token of a request: in the header or in a posted
+// form, once (RFC 6750 section 2). A token in the query would be in every log.
+func bearer(r *http.Request) (string, error) {
+	var found []string
+	for _, header := range r.Header.Values("Authorization") {
+		scheme, token, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return "", errBearer(errors.New("an Authorization header that is not Bearer"))
+		}
+		found = append(found, strings.TrimSpace(token))
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Method == http.MethodPost && kind == "application/x-www-form-urlencoded" {
+		form, err := readStrict(r)
+		if err != nil {
+			return "", err
+		}
+		if token, sent := form["access_token"]; sent {
+			found = append(found, token...)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", refuse("invalid_token", "Send an access token in the Authorization header.").
+			withStatus(http.StatusUnauthorized).because(errNoToken)
+	case 1:
+		return found[0], nil
+	}
+	return "", refuse("invalid_request", "The access token was sent twice.")
+}
+
+// challenge adds the WWW-Authenticate of RFC 6750 section 3. A request without
+// any token is told the scheme and nothing else.
+func (p *Provider) challenge(w http.ResponseWriter, err error) {
+	e := asRefusal(err)
+	if e.status != http.StatusUnauthorized && e.status != http.StatusForbidden && e.Code != "invalid_request" {
+		return
+	}
+	value := `Bearer realm="` + p.issuer + `"`
+	if !errors.Is(err, errNoToken) {
+		value += `, error="` + e.Code + `", error_description="` + e.Description + `"`
+	}
+	if e.Code == "insufficient_scope" {
+		value += `, scope="openid"`
+	}
+	w.Header().Set("WWW-Authenticate", value)
+}
