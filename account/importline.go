@@ -114,9 +114,6 @@ func (l *importLine) validate() error {
 	if l.UserName == "" {
 		return errors.New("user_name or email is missing")
 	}
-	if err := checkUserName(l.UserName); err != nil {
-		return err
-	}
 	if l.Email != "" {
 		if err := checkEmail(l.Email); err != nil {
 			return err
@@ -125,7 +122,7 @@ func (l *importLine) validate() error {
 	if l.EmailVerified && l.Email == "" {
 		return errors.New("email_verified: there is no email")
 	}
-	return nil
+	return checkUserName(l.UserName)
 }
 
 // jsonObject reads exactly one JSON object with no key twice: of two values, it
