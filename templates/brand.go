@@ -55,8 +55,9 @@ func initial(name string) string {
 	return "·"
 }
 
-// plain makes one line of a value from outside: a name that goes into a subject
-// or a text must not begin a line, a header or a change of direction.
+// plain makes one short line of a name from outside: in a subject or a text it
+// must not begin a line, a header or a change of direction, and mail programs
+// must not make a link of it.
 func plain(s string) string {
 	s = strings.ToValidUTF8(s, "")
 	s = strings.Map(func(r rune) rune {
@@ -68,7 +69,7 @@ func plain(s string) string {
 		}
 		return r
 	}, s)
-	s = strings.Join(strings.Fields(s), " ")
+	s = strings.Join(strings.Fields(strings.ReplaceAll(s, "://", " ")), " ")
 	if runes := []rune(s); len(runes) > 120 {
 		s = string(runes[:119]) + "…"
 	}

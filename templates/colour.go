@@ -22,7 +22,7 @@ type Scheme struct {
 	On     string // text on Accent and Hover: at least 4.5:1 (WCAG 2.2, 1.4.3)
 	Hover  string // fill under the pointer
 	Edge   string // border of the button: at least 3:1 on the page (WCAG 2.2, 1.4.11)
-	Link   string // accent as text and focus ring: at least 4.5:1 on the page
+	Link   string // accent as text and focus ring: at least 4.5:1, on dark 6:1
 }
 
 // ColourSchemes are the two of an accent.
@@ -36,12 +36,14 @@ func Colours(hex string) ColourSchemes {
 		c, _ = parseColour(DefaultAccent)
 	}
 	return ColourSchemes{
-		Light: scheme(c, black, lightCard, lightGround),
-		Dark:  scheme(toContrast(c, white, 3, darkCard, darkGround), white, darkCard, darkGround),
+		Light: scheme(c, black, 4.5, lightCard, lightGround),
+		Dark:  scheme(toContrast(c, white, 3, darkCard, darkGround), white, 6, darkCard, darkGround),
 	}
 }
 
-func scheme(fill, toward rgb, surfaces ...string) Scheme {
+// scheme moves what cannot be seen on the surfaces toward black or white; text
+// is the ratio of links.
+func scheme(fill, toward rgb, text float64, surfaces ...string) Scheme {
 	on, away := white, black
 	if contrast(fill, white) < 4.5 {
 		on, away = black, white
@@ -51,7 +53,7 @@ func scheme(fill, toward rgb, surfaces ...string) Scheme {
 		On:     on.String(),
 		Hover:  mix(fill, away, 0.12).String(),
 		Edge:   toContrast(fill, toward, 3, surfaces...).String(),
-		Link:   toContrast(fill, toward, 4.5, surfaces...).String(),
+		Link:   toContrast(fill, toward, text, surfaces...).String(),
 	}
 }
 

@@ -194,6 +194,7 @@ func (r *Renderer) funcs() template.FuncMap {
 		"service": func() string { return r.service },
 		"logo":    logoURL,
 		"initial": initial,
+		"accent":  func(hex string) Scheme { return Colours(hex).Light },
 		"date":    func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	}
 }
