@@ -5,12 +5,21 @@ package mail
 
 import (
 	"context"
+	"time"
 
+	"anteroom/internal/seal"
+	"anteroom/store"
 	"anteroom/templates"
 )
 
 // Outbox takes messages. Enqueue writes in the unit of work of ctx.
-type Outbox struct{}
+type Outbox struct {
+	Store store.Outbox
+	Seal  *seal.Keyring
+	Pages *templates.Renderer
+	Now   func() time.Time
+	Wake  func()
+}
 
 // Enqueue renders m, seals it and stores it for to.
 func (o *Outbox) Enqueue(ctx context.Context, to string, m templates.Mail) error { return nil }
