@@ -29,6 +29,7 @@ type Store interface {
 	store.Applications
 	store.Organisations
 	store.Assignments
+	store.Terms
 	store.Sessions
 	store.Grants
 	store.AuditLog

@@ -18,7 +18,6 @@ import (
 type Activate struct {
 	Hub      Hub
 	Accounts *account.Accounts
-	Terms    store.Terms // tells whether the progress line has a stop for terms
 	Pages    *templates.Renderer
 	Now      func() time.Time
 }
@@ -61,7 +60,7 @@ func (a *Activate) form(w http.ResponseWriter, r *http.Request, link account.Lin
 	if err != nil {
 		return err
 	}
-	_, err = a.Terms.CurrentTerms(ctx, link.Application.ID)
+	_, err = a.Accounts.Store.CurrentTerms(ctx, link.Application.ID) // a stop of the progress line
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("load terms of %q: %w", link.Application.ID, err)
 	}

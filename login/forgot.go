@@ -7,16 +7,14 @@ import (
 	"anteroom/account"
 	"anteroom/flow"
 	"anteroom/internal/web"
-	"anteroom/store"
 	"anteroom/templates"
 )
 
 // Forgot asks for the name to send a reset link to.
 type Forgot struct {
-	Hub          Hub
-	Accounts     *account.Accounts
-	Applications store.Applications
-	Pages        *templates.Renderer
+	Hub      Hub
+	Accounts *account.Accounts
+	Pages    *templates.Renderer
 }
 
 // Show is GET /forgot, and what it says after the form: the same for every name.
@@ -46,7 +44,7 @@ func (f *Forgot) page(r *http.Request) (*templates.Forgot, flow.Interaction, err
 		return page, in, nil
 	}
 	// An application that was removed meanwhile leaves a page without a portal.
-	if app, err := f.Applications.Application(r.Context(), in.ApplicationID); err == nil {
+	if app, err := f.Accounts.Store.Application(r.Context(), in.ApplicationID); err == nil {
 		page.Frame = frame(app, nil)
 	}
 	return page, in, nil
