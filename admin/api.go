@@ -96,6 +96,11 @@ func WithActor(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
+func actorOf(r *http.Request) (name string, ok bool) {
+	actor, ok := r.Context().Value(actorKey{}).(Actor)
+	return actor.Name, ok && actor.Name != ""
+}
+
 // AsOperator makes every caller the operator. It is for listeners that only the
 // operator can reach.
 func AsOperator(next http.Handler) http.Handler {

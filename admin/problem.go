@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
 )
@@ -132,7 +133,9 @@ func asProblem(err error) *Problem {
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	found := *asProblem(err)
 	p := &found
-	p.ID = web.RequestID(r.Context())
+	if p.ID = web.RequestID(r.Context()); p.ID == "" {
+		p.ID = seal.RandomID() // the socket's requests have none
+	}
 	if p.Status >= 500 {
 		a.Log.ErrorContext(r.Context(), "administration failed", "id", p.ID, "method", r.Method, "path", r.URL.Path, "error", err.Error())
 	}

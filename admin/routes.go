@@ -147,8 +147,8 @@ func (a *API) Handler() http.Handler {
 // edge checks what is the same for all requests.
 func (a *API) edge(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		actor, ok := r.Context().Value(actorKey{}).(Actor)
-		if !ok || actor.Name == "" {
+		actor, ok := actorOf(r)
+		if !ok {
 			a.fail(w, r, problem(http.StatusUnauthorized, "unauthenticated", "Nobody is signed in to administration."))
 			return
 		}
@@ -156,7 +156,7 @@ func (a *API) edge(route Route) http.Handler {
 			a.fail(w, r, err)
 			return
 		}
-		if err := route.serve(a, w, call{Request: r, ctx: r.Context(), actor: actor.Name}); err != nil {
+		if err := route.serve(a, w, call{Request: r, ctx: r.Context(), actor: actor}); err != nil {
 			a.fail(w, r, err)
 		}
 	})

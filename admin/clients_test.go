@@ -1,0 +1,166 @@
+package admin_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"anteroom/admin"
+	"anteroom/internal/seal"
+	"anteroom/store"
+)
+
+func TestRegisteringAPortalShowsItsSecretOnce(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	var out admin.Registered
+	r.do("POST", "/clients", map[string]any{
+		"client_id": "analytics-web", "application": "analytics", "redirect_uris": []string{"https://analytics.example/cb"},
+	}, &out)
+	if len(out.Secret) < 40 || out.TokenEndpointAuthMethod != "client_secret_basic" || out.Settings.Discovery != "https://id.example.com/.well-known/openid-configuration" {
+		t.Errorf("got %+v", out)
+	}
+	if !slices.Equal(out.GrantTypes, []string{"authorization_code", "refresh_token"}) || out.Scope != "openid profile email roles offline_access" || !slices.Equal(out.ResponseTypes, []string{"code"}) {
+		t.Errorf("defaults %+v", out.Client)
+	}
+	row, err := r.db.Client(t.Context(), "analytics-web")
+	if err != nil || len(row.Secrets) != 1 || row.Secrets[0].Hash != r.api.Seal.Digest(seal.ClientSecret, out.Secret) {
+		t.Errorf("stored %+v, %v: not the keyed hash of the secret", row.Secrets, err)
+	}
+	_, _, shown := r.send("GET", "/clients/analytics-web", nil)
+	if strings.Contains(string(shown), out.Secret) || strings.Contains(string(shown), row.Secrets[0].Hash) {
+		t.Errorf("the secret or its hash comes back: %s", shown)
+	}
+	r.refuse(409, "POST", "/clients", map[string]any{"client_id": "analytics-web", "application": "analytics", "redirect_uris": []string{"https://analytics.example/cb"}})
+}
+
+func TestDefaultsFollowTheKindOfClient(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	var native, machine admin.Registered
+	r.do("POST", "/clients", map[string]any{"application": "analytics", "application_type": "native", "redirect_uris": []string{"http://127.0.0.1/cb"}}, &native)
+	if native.Secret != "" || native.TokenEndpointAuthMethod != "none" || native.ID == "" {
+		t.Errorf("native: %+v", native)
+	}
+	r.do("POST", "/clients", map[string]any{"application": "analytics", "client_id": "batch"}, &machine)
+	if machine.Secret == "" || !slices.Equal(machine.GrantTypes, []string{"client_credentials"}) || machine.Scope != "" || len(machine.ResponseTypes) != 0 {
+		t.Errorf("machine: %+v", machine)
+	}
+}
+
+func TestClientMistakes(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	ok := map[string]any{"application": "analytics", "redirect_uris": []string{"https://a.example/cb"}}
+	for _, tc := range []struct {
+		name   string
+		change map[string]any
+		field  string
+	}{
+		{"no application", map[string]any{"application": ""}, "application"},
+		{"unknown application", map[string]any{"application": "x"}, "application"},
+		{"id", map[string]any{"client_id": "a b"}, "client_id"},
+		{"http redirect", map[string]any{"redirect_uris": []string{"https://a.example/", "http://a.example/"}}, "redirect_uris[1]"},
+		{"redirect twice", map[string]any{"redirect_uris": []string{"https://a.example/", "https://a.example/"}}, "redirect_uris[1]"},
+		{"post-logout redirect", map[string]any{"post_logout_redirect_uris": []string{"http://a.example/"}}, "post_logout_redirect_uris[0]"},
+		{"no redirect", map[string]any{"redirect_uris": []string{}, "grant_types": []string{"authorization_code"}}, "redirect_uris"},
+		{"implicit", map[string]any{"grant_types": []string{"implicit"}}, "grant_types[0]"},
+		{"no grants", map[string]any{"grant_types": []string{}}, "grant_types"},
+		{"refresh alone", map[string]any{"grant_types": []string{"refresh_token"}}, "grant_types"},
+		{"public machine", map[string]any{"grant_types": []string{"client_credentials"}, "token_endpoint_auth_method": "none"}, "grant_types"},
+		{"openid without people", map[string]any{"grant_types": []string{"client_credentials"}, "scope": "openid"}, "scope"},
+		{"scope", map[string]any{"scope": `openid a"b`}, "scope"},
+		{"public without PKCE", map[string]any{"token_endpoint_auth_method": "none", "pkce_optional": true}, "pkce_optional"},
+		{"unsigned", map[string]any{"id_token_signed_response_alg": "none"}, "id_token_signed_response_alg"},
+		{"algorithm", map[string]any{"access_token_signing_alg": "HS256"}, "access_token_signing_alg"},
+		{"method", map[string]any{"token_endpoint_auth_method": "tls"}, "token_endpoint_auth_method"},
+		{"type", map[string]any{"application_type": "spa"}, "application_type"},
+		{"name", map[string]any{"client_name": "a\tb"}, "client_name"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in := map[string]any{}
+			for k, v := range ok {
+				in[k] = v
+			}
+			for k, v := range tc.change {
+				in[k] = v
+			}
+			if got := fieldsOf(r.refuse(400, "POST", "/clients", in)); !slices.Contains(got, tc.field) {
+				t.Errorf("fields %v, want %s", got, tc.field)
+			}
+		})
+	}
+	rows, _, err := r.db.Clients(t.Context(), "", store.Page{})
+	if err != nil || len(rows) != 0 {
+		t.Errorf("%d clients were made, %v", len(rows), err)
+	}
+}
+
+func TestRotatingASecretKeepsTheOldOneForAWhile(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	var first, second, third admin.Registered
+	r.do("POST", "/clients", map[string]any{"client_id": "web", "application": "analytics", "redirect_uris": []string{"https://a.example/cb"}}, &first)
+	r.do("POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600}, &second)
+	if second.Secret == first.Secret || len(second.Secrets) != 2 || !second.Secrets[0].ExpiresAt.Equal(start.Add(time.Hour)) || !second.Secrets[1].ExpiresAt.IsZero() {
+		t.Errorf("got %+v", second)
+	}
+	r.do("POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 0}, &third)
+	if len(third.Secrets) != 1 {
+		t.Errorf("%d secrets are valid, want the new one", len(third.Secrets))
+	}
+	for range 4 {
+		r.do("POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600}, nil)
+	}
+	r.refuse(409, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600})
+	r.refuse(400, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": -1})
+	r.refuse(404, "POST", "/clients/nothing/rotate-secret", map[string]any{})
+	r.do("POST", "/clients", map[string]any{"client_id": "app", "application": "analytics", "application_type": "native", "redirect_uris": []string{"com.example.app:/cb"}}, nil)
+	r.refuse(422, "POST", "/clients/app/rotate-secret", map[string]any{})
+}
+
+func TestChangingAClientIsCheckedAsAWhole(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	r.do("POST", "/clients", map[string]any{"client_id": "web", "application": "analytics", "redirect_uris": []string{"https://a.example/cb"}}, nil)
+	if got := fieldsOf(r.refuse(400, "PATCH", "/clients/web", map[string]any{"redirect_uris": []string{}})); !slices.Contains(got, "redirect_uris") {
+		t.Errorf("fields %v", got)
+	}
+	var out admin.Registered
+	r.do("PATCH", "/clients/web", map[string]any{"token_endpoint_auth_method": "none"}, &out)
+	if len(out.Secrets) != 0 || out.Secret != "" {
+		t.Errorf("a public client has secrets: %+v", out)
+	}
+	r.do("PATCH", "/clients/web", map[string]any{"token_endpoint_auth_method": "client_secret_post"}, &out)
+	if len(out.Secrets) != 1 || out.Secret == "" {
+		t.Errorf("a client that became confidential got no secret: %+v", out)
+	}
+}
+
+func TestDisablingOrDeletingAClientEndsItsGrants(t *testing.T) {
+	for _, how := range []string{"disable", "delete", "delete application"} {
+		t.Run(how, func(t *testing.T) {
+			r := newRig(t)
+			r.seed()
+			r.do("POST", "/clients", map[string]any{"client_id": "web", "application": "analytics", "redirect_uris": []string{"https://a.example/cb"}}, nil)
+			grant := store.Grant{ID: "g", ClientID: "web", ApplicationID: "analytics", AccountID: "a", CreatedAt: start, ExpiresAt: start.Add(time.Hour)}
+			if err := r.db.CreateGrant(t.Context(), grant); err != nil {
+				t.Fatal(err)
+			}
+			switch how {
+			case "disable":
+				r.do("PATCH", "/clients/web", map[string]any{"disabled": true}, nil)
+			case "delete":
+				r.do("DELETE", "/clients/web", nil, nil)
+				r.refuse(404, "GET", "/clients/web", nil)
+			default:
+				r.do("DELETE", "/applications/analytics", nil, nil)
+				r.refuse(404, "GET", "/clients/web", nil)
+			}
+			if _, err := r.db.Grant(t.Context(), "g", start); err == nil {
+				t.Error("the grant lives on")
+			}
+		})
+	}
+}

@@ -1,0 +1,4 @@
+package admin
+
+// Unmarshal is the strict reader of request bodies.
+var Unmarshal = unmarshal
