@@ -28,7 +28,8 @@ func (c *Config) MasterKeyPath() string {
 // The data folder (0700) and, unless MasterKeyFile names another one, the key
 // file (0600) are made if they are missing; when several processes start at
 // once, all get the same key. A key is never made for a database that exists:
-// its secrets would stay closed for ever. Errors are sentences for the operator.
+// its secrets would stay closed for ever. So call it before the store is opened.
+// Errors are sentences for the operator.
 func MasterKey(c Config) ([]byte, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w; choose another one with data: in the configuration", err)
