@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -35,9 +36,10 @@ type Rooms struct {
 	Now        func() time.Time
 }
 
-// Assemble builds the rooms over an open store. now may be nil. The caller closes
-// the store.
-func Assemble(cfg config.Config, db store.Store, log *slog.Logger, now func() time.Time) (*Rooms, error) {
+// Assemble opens the store and builds the rooms over it. The master key comes
+// first: it is never made for a database that exists. now may be nil. Close the
+// rooms when done.
+func Assemble(cfg config.Config, open func(config.Config) (store.Store, error), log *slog.Logger, now func() time.Time) (*Rooms, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -45,23 +47,36 @@ func Assemble(cfg config.Config, db store.Store, log *slog.Logger, now func() ti
 	if err != nil {
 		return nil, err
 	}
-	rooms := &Rooms{Store: db, Now: now}
+	rooms := &Rooms{Now: now}
 	if rooms.Seal, err = seal.New(key); err != nil {
 		return nil, err
 	}
-	if err := sameKey(db, rooms.Seal); err != nil {
+	if rooms.Store, err = open(cfg); err != nil {
 		return nil, err
 	}
-	if rooms.Pages, err = templates.NewRenderer(); err != nil {
-		return nil, err
+	if err := rooms.build(cfg, log); err != nil {
+		return nil, errors.Join(err, rooms.Close())
 	}
-	rooms.mail(cfg, log)
-	rooms.people(cfg, log)
-	if err := rooms.protocol(cfg, log); err != nil {
-		return nil, err
-	}
-	rooms.administration(cfg, log)
 	return rooms, nil
+}
+
+// Close closes the store.
+func (r *Rooms) Close() error { return r.Store.Close() }
+
+func (r *Rooms) build(cfg config.Config, log *slog.Logger) (err error) {
+	if err := sameKey(r.Store, r.Seal); err != nil {
+		return err
+	}
+	if r.Pages, err = templates.NewRenderer(); err != nil {
+		return err
+	}
+	r.mail(cfg, log)
+	r.people(cfg, log)
+	if err := r.protocol(cfg, log); err != nil {
+		return err
+	}
+	r.administration(cfg, log)
+	return nil
 }
 
 // sameKey refuses a master key that is not the one of the database: nothing
@@ -72,7 +87,7 @@ func sameKey(db store.Metadata, k *seal.Keyring) error {
 		return fmt.Errorf("compare master key with the database: %w", err)
 	}
 	if id != k.ID() {
-		return fmt.Errorf("the master key is not the one that this database was made with; restore the file that was (master_key_file, or master.key in the data folder)")
+		return errors.New("the master key is not the one that this database was made with; restore the file that was (master_key_file, or master.key in the data folder)")
 	}
 	return nil
 }
@@ -139,8 +154,8 @@ func (r *Rooms) claims(ctx context.Context, accountID, applicationID string) (pr
 func (r *Rooms) administration(cfg config.Config, log *slog.Logger) {
 	backup, _ := r.Store.(admin.Backup)
 	api := &admin.API{
-		Store: r.Store, Accounts: r.Accounts, Keys: r.Provider.Keys(), Backup: backup, Mail: r.MailSender,
-		Seal: r.Seal, Issuer: cfg.Issuer, Now: r.Now, Log: log,
+		Store: r.Store, Accounts: r.Accounts, Keys: r.Provider.Keys(), Backup: backup, Scratch: cfg.DataDir, Mail: r.MailSender,
+		Seal: r.Seal, Issuer: cfg.Issuer, CheckRedirectURI: provider.CheckRedirectURI, Now: r.Now, Log: log,
 	}
 	r.Admin = admin.AsOperator(api.Handler())
 }
