@@ -74,11 +74,11 @@ type Session struct {
 // ChangeAccount names what is to change; keys that are left out stay. An empty
 // value clears.
 type ChangeAccount struct {
-	UserName      *string         `json:"user_name"`
-	Email         *string         `json:"email"`
-	EmailVerified *bool           `json:"email_verified"`
-	Organisation  *string         `json:"organisation"`
-	Profile       *map[string]any `json:"profile"` // each claim: a value, or "" to remove it
+	UserName      *string         `json:"user_name,omitempty"`
+	Email         *string         `json:"email,omitempty"`
+	EmailVerified *bool           `json:"email_verified,omitempty"`
+	Organisation  *string         `json:"organisation,omitempty"`
+	Profile       *map[string]any `json:"profile,omitempty"` // each claim: a value, or "" to remove it
 }
 
 // Reason says why, for the audit log.

@@ -44,16 +44,16 @@ type CreateApplication struct {
 
 // ChangeApplication names what is to change; keys that are left out stay.
 type ChangeApplication struct {
-	Name                    *string `json:"name"`
-	LaunchURL               *string `json:"launch_url"`
-	LogoURL                 *string `json:"logo_url"`
-	Colour                  *string `json:"colour"`
-	RequireMFA              *bool   `json:"require_mfa"`
-	ChallengeAfterEnrolment *bool   `json:"challenge_after_enrolment"`
-	Consent                 *string `json:"consent"`
-	Access                  *string `json:"access"`
-	EnrolmentHint           *string `json:"enrolment_hint"`
-	SessionMaxAge           *int64  `json:"session_max_age"`
+	Name                    *string `json:"name,omitempty"`
+	LaunchURL               *string `json:"launch_url,omitempty"`
+	LogoURL                 *string `json:"logo_url,omitempty"`
+	Colour                  *string `json:"colour,omitempty"`
+	RequireMFA              *bool   `json:"require_mfa,omitempty"`
+	ChallengeAfterEnrolment *bool   `json:"challenge_after_enrolment,omitempty"`
+	Consent                 *string `json:"consent,omitempty"`
+	Access                  *string `json:"access,omitempty"`
+	EnrolmentHint           *string `json:"enrolment_hint,omitempty"`
+	SessionMaxAge           *int64  `json:"session_max_age,omitempty"`
 }
 
 func viewApplication(a store.Application) Application {

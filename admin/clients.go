@@ -54,18 +54,18 @@ type RegisterClient struct {
 // ChangeClient names what is to change; keys that are left out stay, lists are
 // replaced whole.
 type ChangeClient struct {
-	Name                     *string   `json:"client_name"`
-	RedirectURIs             *[]string `json:"redirect_uris"`
-	PostLogoutRedirectURIs   *[]string `json:"post_logout_redirect_uris"`
-	GrantTypes               *[]string `json:"grant_types"`
-	Scope                    *string   `json:"scope"`
-	Audiences                *[]string `json:"audiences"`
-	TokenEndpointAuthMethod  *string   `json:"token_endpoint_auth_method"`
-	ApplicationType          *string   `json:"application_type"`
-	IDTokenSignedResponseAlg *string   `json:"id_token_signed_response_alg"`
-	AccessTokenSigningAlg    *string   `json:"access_token_signing_alg"`
-	PKCEOptional             *bool     `json:"pkce_optional"`
-	Disabled                 *bool     `json:"disabled"`
+	Name                     *string   `json:"client_name,omitempty"`
+	RedirectURIs             *[]string `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs   *[]string `json:"post_logout_redirect_uris,omitempty"`
+	GrantTypes               *[]string `json:"grant_types,omitempty"`
+	Scope                    *string   `json:"scope,omitempty"`
+	Audiences                *[]string `json:"audiences,omitempty"`
+	TokenEndpointAuthMethod  *string   `json:"token_endpoint_auth_method,omitempty"`
+	ApplicationType          *string   `json:"application_type,omitempty"`
+	IDTokenSignedResponseAlg *string   `json:"id_token_signed_response_alg,omitempty"`
+	AccessTokenSigningAlg    *string   `json:"access_token_signing_alg,omitempty"`
+	PKCEOptional             *bool     `json:"pkce_optional,omitempty"`
+	Disabled                 *bool     `json:"disabled,omitempty"`
 }
 
 // Registered is a client with its secret, which is shown this once, and the

@@ -10,12 +10,12 @@ import (
 // InviteRequest asks for an invitation. The account is made if there is none.
 type InviteRequest struct {
 	Email        string         `json:"email"`
-	UserName     string         `json:"user_name"`    // "": the e-mail address
-	Application  string         `json:"application"`  // where the invitation leads
-	Organisation string         `json:"organisation"` // of a new account
-	Access       []RoleFor      `json:"access"`       // empty: bare access
-	Profile      map[string]any `json:"profile"`      // standard claims of a new account
-	Password     string         `json:"password"`     // of a new account; "": she chooses one
+	UserName     string         `json:"user_name"`         // "": the e-mail address
+	Application  string         `json:"application"`       // where the invitation leads
+	Organisation string         `json:"organisation"`      // of a new account
+	Access       []RoleFor      `json:"access,omitempty"`  // empty: bare access
+	Profile      map[string]any `json:"profile,omitempty"` // standard claims of a new account
+	Password     string         `json:"password"`          // of a new account; "": she chooses one
 }
 
 // RoleFor is a role for an organisation.

@@ -31,8 +31,8 @@ type CreateOrganisation struct {
 
 // ChangeOrganisation renames or moves; keys that are left out stay.
 type ChangeOrganisation struct {
-	Name   *string `json:"name"`
-	Parent *string `json:"parent"` // "": to the top
+	Name   *string `json:"name,omitempty"`
+	Parent *string `json:"parent,omitempty"` // "": to the top
 }
 
 func viewOrganisation(o store.Organisation) Organisation {
