@@ -158,9 +158,9 @@ func (k *Keys) List(ctx context.Context) ([]store.SigningKey, error) {
 
 // State says what a key of List does now: "pending" (published, signs later),
 // "active", "retiring" (published, signs no more) or "retired".
-func (k *Keys) State(key store.SigningKey) string {
+func (k *Keys) State(key store.SigningKey, all []store.SigningKey) string {
 	now := k.now()
-	active := activeKey(k.current.Load().rows, key.Algorithm, now)
+	active := activeKey(all, key.Algorithm, now)
 	switch {
 	case !key.RetiredAt.IsZero() && !now.Before(key.RetiredAt):
 		return "retired"
@@ -335,7 +335,7 @@ func (k *Keys) retire(ctx context.Context, rows []store.SigningKey, now time.Tim
 
 func (k *Keys) record(ctx context.Context, kind string, row store.SigningKey) error {
 	return audit.Record(ctx, k.o.Store, store.AuditEvent{
-		At: k.now(), Type: kind, Actor: "system",
+		At: k.now(), Type: kind, Actor: audit.Actor(ctx),
 		Details: map[string]string{"kid": row.KID, "algorithm": row.Algorithm},
 	})
 }
@@ -352,12 +352,12 @@ func newestKey(rows []store.SigningKey, alg string) *store.SigningKey {
 	return newest
 }
 
-// activeKey is the key that signs at now: the latest that still can and whose
-// time has come. If the clock was set back to before all of them it is the first.
+// activeKey is the key that signs at now: the latest whose time has come. If
+// the clock was set back to before all of them it is the first one.
 func activeKey(rows []store.SigningKey, alg string, now time.Time) *store.SigningKey {
 	own := make([]*store.SigningKey, 0, len(rows))
 	for i, r := range rows {
-		if r.Algorithm == alg && len(r.Sealed) > 0 && (r.RetiredAt.IsZero() || now.Before(r.RetiredAt)) {
+		if r.Algorithm == alg && (r.RetiredAt.IsZero() || now.Before(r.RetiredAt)) {
 			own = append(own, &rows[i])
 		}
 	}

@@ -43,6 +43,7 @@ type ringKey struct {
 type keySet struct {
 	loaded time.Time // of this node's monotonic clock
 	rows   []store.SigningKey
+	able   []store.SigningKey // rows with a private part
 	byKID  map[string]*ringKey
 }
 
@@ -50,6 +51,9 @@ type keySet struct {
 func newKeySet(rows []store.SigningKey, before *keySet, ring *seal.Keyring) (*keySet, error) {
 	s := &keySet{loaded: time.Now(), rows: rows, byKID: make(map[string]*ringKey, len(rows))}
 	for _, row := range rows {
+		if len(row.Sealed) > 0 {
+			s.able = append(s.able, row)
+		}
 		if before != nil {
 			if old := before.byKID[row.KID]; old != nil && bytes.Equal(old.row.Sealed, row.Sealed) {
 				s.byKID[row.KID] = old
@@ -126,8 +130,8 @@ func (k *Keys) signer(ctx context.Context, alg string) (*ringKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	row := activeKey(s.rows, alg, k.now())
-	if row == nil || s.byKID[row.KID].signer == nil {
+	row := activeKey(s.able, alg, k.now())
+	if row == nil {
 		return nil, fmt.Errorf("no %s key can sign", alg)
 	}
 	return s.byKID[row.KID], nil
