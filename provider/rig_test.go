@@ -267,6 +267,20 @@ func (r *rig) seed() {
 	r.signIn("ann")
 }
 
+func changeClient(id string, change func(*store.Client)) func(*rig) error {
+	return func(r *rig) error {
+		_, err := r.db.UpdateClient(r.t.Context(), id, func(c *store.Client) error { change(c); return nil })
+		return err
+	}
+}
+
+func changeAccount(id string, change func(*store.Account)) func(*rig) error {
+	return func(r *rig) error {
+		_, err := r.db.UpdateAccount(r.t.Context(), id, func(a *store.Account) error { change(a); return nil })
+		return err
+	}
+}
+
 // signIn opens a session for the account and lets the hub use it.
 func (r *rig) signIn(account string) {
 	r.t.Helper()
