@@ -105,9 +105,11 @@ func (p *Portal) discover(ctx context.Context) (*oidc.Provider, *oauth2.Config, 
 		}
 		p.provider = found
 	}
+	endpoint := p.provider.Endpoint()
+	endpoint.AuthStyle = oauth2.AuthStyleInHeader // as registered; else a refusal is tried again the other way
 	return p.provider, &oauth2.Config{
 		ClientID: p.cfg.ClientID, ClientSecret: p.cfg.ClientSecret,
-		Endpoint: p.provider.Endpoint(), RedirectURL: p.RedirectURI(), Scopes: p.cfg.Scopes,
+		Endpoint: endpoint, RedirectURL: p.RedirectURI(), Scopes: p.cfg.Scopes,
 	}, nil
 }
 
@@ -184,7 +186,28 @@ func (p *Portal) exchange(ctx context.Context, code string, a attempt) (*session
 		return nil, errors.New("the ID token has another nonce than this sign-in")
 	}
 	s := &session{tokens: tokens, idToken: raw}
-	return s, id.Claims(&s.claims)
+	if err := id.Claims(&s.claims); err != nil {
+		return nil, err
+	}
+	// Name and e-mail address come from userinfo (OpenID Connect Core section 5.4).
+	if s.profile, err = p.ask(ctx, provider, s); err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	return s, nil
+}
+
+// ask calls userinfo. An answer about somebody else is refused (OpenID Connect
+// Core section 5.3.2).
+func (p *Portal) ask(ctx context.Context, provider *oidc.Provider, s *session) (map[string]any, error) {
+	info, err := provider.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(s.tokens))
+	if err != nil {
+		return nil, err
+	}
+	if sub, _ := s.claims["sub"].(string); info.Subject != sub {
+		return nil, errors.New("the answer is about somebody else")
+	}
+	var claims map[string]any
+	return claims, info.Claims(&claims)
 }
 
 func (p *Portal) verify(ctx context.Context, provider *oidc.Provider, raw string) (*oidc.IDToken, error) {
@@ -226,7 +249,7 @@ func (p *Portal) renew(ctx context.Context, s *session) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := &session{id: s.id, tokens: tokens, idToken: s.idToken, claims: s.claims, userinfo: s.userinfo, opened: s.opened}
+	next := &session{id: s.id, tokens: tokens, idToken: s.idToken, claims: s.claims, profile: s.profile, userinfo: s.userinfo, opened: s.opened}
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" {
 		return next, nil
@@ -249,13 +272,9 @@ func (p *Portal) userinfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := *s
-	next.notice, next.userinfo = "", nil
 	provider, _, err := p.discover(r.Context())
 	if err == nil {
-		var info *oidc.UserInfo
-		if info, err = provider.UserInfo(oidc.ClientContext(r.Context(), p.client), oauth2.StaticTokenSource(s.tokens)); err == nil {
-			err = info.Claims(&next.userinfo)
-		}
+		next.userinfo, err = p.ask(r.Context(), provider, s)
 	}
 	if err != nil {
 		p.show(w, http.StatusOK, view{Session: s, Error: explain("Userinfo did not answer", err)})

@@ -82,7 +82,8 @@ type session struct {
 	tokens   *oauth2.Token
 	idToken  string
 	claims   map[string]any // of the ID token
-	userinfo map[string]any // nil: not asked
+	profile  map[string]any // of userinfo, at the sign-in
+	userinfo map[string]any // as last asked for; nil: not asked
 	notice   string
 }
 

@@ -70,7 +70,13 @@ func (p *Portal) show(w http.ResponseWriter, status int, v view) {
 }
 
 func describe(s *session) person {
-	text := func(name string) string { v, _ := s.claims[name].(string); return v }
+	text := func(name string) string {
+		if v, ok := s.claims[name].(string); ok {
+			return v
+		}
+		v, _ := s.profile[name].(string)
+		return v
+	}
 	d := person{
 		Sub: text("sub"), Email: text("email"), ACR: text("acr"),
 		Roles: words(s.claims["roles"]), AMR: strings.Join(words(s.claims["amr"]), " "),
