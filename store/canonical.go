@@ -43,10 +43,9 @@ func Text(s string) string {
 }
 
 // CounterKey is how stores keep the keys of Failures and Once, which may be made
-// of what somebody typed: as Text, and a long one as a digest.
+// of what somebody typed: as they are, or as a digest if they are long or no Text.
 func CounterKey(key string) string {
-	key = Text(key)
-	if len(key) <= 512 {
+	if len(key) <= 512 && Text(key) == key {
 		return key
 	}
 	sum := sha256.Sum256([]byte(key))

@@ -31,7 +31,6 @@
 // (time.Time.Truncate) and returns exactly that. Returned values are copies.
 // A nil slice and an empty one are the same and come back as nil. Strings are kept
 // as Text, values held in an interface as encoding/json decodes them. Canonical
-// does all of this. Rows that a dead thing comes with (a used code together with
-// ErrConsumed) are the exception to "no value with an error"; the verbs that do so
-// say it.
+// does all of this. Together with an error other results mean nothing, except
+// where a verb says that a row comes with it.
 package store

@@ -82,8 +82,8 @@ type UnitOfWork interface {
 	Rollback(ctx context.Context) error
 }
 
-// Page asks for one page of a listing. Listings are ordered by id or, where
-// said, by time; the order is stable while rows come and go.
+// Page asks for one page of a listing. Listings are ordered by id (its bytes) or,
+// where said, by time; the order is stable while rows come and go.
 type Page struct {
 	After string // cursor: the Next of the page before; "" is the first page
 	Limit int    // 1 to 1000; 0 means 100; anything else is ErrInvalid

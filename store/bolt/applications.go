@@ -161,8 +161,12 @@ func deleteClient(t tx, id string, now time.Time) error {
 	if err := dropAll(consents, consentsTo)(t, key(id)); err != nil {
 		return err
 	}
-	_, err := revokeGrants(t, store.GrantFilter{ClientID: id}, "client deleted", now)
-	return err
+	// Expired ones, too, whatever time it is.
+	rows, err := liveGrants(t, store.GrantFilter{ClientID: id}, time.Time{})
+	if err != nil {
+		return err
+	}
+	return endAll(t, rows, "client deleted", now)
 }
 
 // Clients: see store.Clients.

@@ -232,15 +232,24 @@ func (s *Store) RevokeGrants(ctx context.Context, f store.GrantFilter, reason st
 
 func revokeGrants(t tx, f store.GrantFilter, reason string, now time.Time) ([]string, error) {
 	rows, err := liveGrants(t, f, now)
+	if err != nil {
+		return nil, err
+	}
 	var ids []string
+	for _, g := range rows {
+		ids = append(ids, g.ID)
+	}
+	return ids, endAll(t, rows, reason, now)
+}
+
+func endAll(t tx, rows []store.Grant, reason string, now time.Time) error {
 	for _, g := range rows {
 		g.RevokedAt, g.RevokedReason = now, reason
 		if err := grants.put(t, g); err != nil {
-			return nil, err
+			return err
 		}
-		ids = append(ids, g.ID)
 	}
-	return ids, err
+	return nil
 }
 
 // liveGrants lists by the narrowest index that the filter allows, newest first.

@@ -1,0 +1,67 @@
+package storetest
+
+import (
+	"time"
+
+	"anteroom/store"
+)
+
+var outboxTests = []Test{
+	{"mail is claimed for a lease, longest due first", claimedMail},
+	{"mail is sent, tried again, or given up", mailOutcomes},
+}
+
+func mailIDs(rows []store.OutboxMessage) (ids []string) {
+	for _, m := range rows {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+func claimedMail(e *env) {
+	s, ctx := e.s, e.ctx
+	for id, due := range map[string]time.Time{"b": in(-minute), "a": in(-time.Second), "c": in(-2 * minute), "now": t0, "later": in(time.Microsecond)} {
+		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, Sealed: []byte("x"), NextAttempt: due}))
+	}
+	claim := func(now time.Time, n int) []store.OutboxMessage {
+		return value[[]store.OutboxMessage](e)(s.ClaimMail(ctx, now, 5*minute, n))
+	}
+	e.equal("none", mailIDs(claim(t0, 0)), []string(nil))
+	rows := claim(t0, 2)
+	e.equal("the longest due", mailIDs(rows), []string{"c", "b"})
+	e.equal("their next attempt", rows[0].NextAttempt, in(5*minute))
+	e.equal("claiming is no attempt", rows[0].Attempts, 0)
+	e.equal("the rest that is due", mailIDs(claim(t0, 10)), []string{"a", "now"})
+	e.equal("nothing is left", mailIDs(claim(t0, 10)), []string(nil))
+	e.equal("when one more is due", mailIDs(claim(in(minute), 10)), []string{"later"})
+	e.equal("when the lease is over", len(claim(in(5*minute), 10)), 4)
+}
+
+func mailOutcomes(e *env) {
+	s, ctx := e.s, e.ctx
+	for _, id := range []string{"a", "b", "c"} {
+		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, NextAttempt: t0}))
+	}
+	e.wants("sent", s.MailSent(ctx, "a"), nil)
+	e.wants("sent again", s.MailSent(ctx, "a"), store.ErrNotFound)
+	e.wants("failed", s.MailFailed(ctx, "b", "refused", in(minute), in(time.Hour)), nil)
+	e.wants("failed again", s.MailFailed(ctx, "b", "no route", in(minute), in(2*time.Hour)), nil)
+	e.wants("given up", s.MailFailed(ctx, "c", "unknown user", in(minute), time.Time{}), nil)
+	rows, next, err := s.PendingMail(ctx, store.Page{})
+	e.must(err)
+	e.equal("no further page", next, "")
+	e.equal("pending", rows, []store.OutboxMessage{
+		{ID: "b", NextAttempt: in(2 * time.Hour), Attempts: 2, LastError: "no route"},
+		{ID: "c", NextAttempt: t0, Attempts: 1, LastError: "unknown user", GivenUpAt: in(minute)},
+	})
+	due := value[[]store.OutboxMessage](e)(s.ClaimMail(ctx, in(24*time.Hour), minute, 10))
+	e.equal("what is still tried", mailIDs(due), []string{"b"})
+	sweepAll(e, in(minute+30*24*time.Hour-time.Microsecond))
+	rows, _, err = s.PendingMail(ctx, store.Page{})
+	e.must(err)
+	e.equal("before 30 days are over", mailIDs(rows), []string{"b", "c"})
+	sweepAll(e, in(minute+30*24*time.Hour))
+	rows, _, err = s.PendingMail(ctx, store.Page{})
+	e.must(err)
+	e.equal("after 30 days", mailIDs(rows), []string{"b"})
+}
