@@ -9,6 +9,10 @@ type Mail interface {
 	subject() string
 }
 
+// MailName returns the fixed name of a kind of mail ("invitation",
+// "password_reset"): what the outbox and the log call it.
+func MailName(m Mail) string { return m.mailName() }
+
 // Message is a rendered Mail.
 type Message struct {
 	Subject string
