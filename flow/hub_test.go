@@ -80,7 +80,9 @@ func newHouse(t *testing.T) *house {
 	t.Cleanup(s.Close)
 	s.hub, err = flow.New(flow.Options{
 		Issuer: s.URL, Store: db, Seal: k, Pages: pages, Now: s.now,
-		MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) { return a.UserName != "zoe", nil },
+		MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) {
+			return a.UserName != "zoe", nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
