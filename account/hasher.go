@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -107,21 +106,26 @@ func (h *Hasher) Verify(ctx context.Context, stored, typed string) (bool, error)
 }
 
 // compare needs a slot. Other systems may have hashed what was typed as it was,
-// so that is tried too where normalising changes it.
+// so that is tried too where normalising changes it; the dummy takes as long.
 func (h *Hasher) compare(stored, typed string) bool {
+	if len(typed) > maxTyped {
+		typed = "" // nobody has an empty password
+	}
+	forms := []string{typed}
+	if normal, err := NormalisePassword(typed); err == nil && normal != typed {
+		forms = []string{normal, typed}
+	}
 	hash, err := parseHash(stored)
-	if err != nil || len(typed) > maxTyped {
-		h.dummy.matches("x")
-		return false
+	usable := err == nil && typed != ""
+	if !usable {
+		hash = h.dummy
 	}
-	normal, err := NormalisePassword(typed)
-	if errors.Is(err, errUnreadable) {
-		normal = typed
+	for _, form := range forms {
+		if hash.matches(form) && usable {
+			return true
+		}
 	}
-	if hash.matches(normal) {
-		return true
-	}
-	return normal != typed && hash.matches(typed)
+	return false
 }
 
 // Weak tells whether a stored hash should be replaced at the next sign-in.
