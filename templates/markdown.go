@@ -17,11 +17,12 @@ import (
 )
 
 // MaxMarkdown bounds a text in bytes: longer than any terms that people could
-// be asked to accept.
-const MaxMarkdown = 512 << 10
+// be asked to accept, and short enough for nested brackets, whose parsing takes
+// time by their square.
+const MaxMarkdown = 128 << 10
 
 // ErrMarkdown is the answer to a text that is too long or not UTF-8.
-var ErrMarkdown = errors.New("the text must be UTF-8 and at most 512 KiB")
+var ErrMarkdown = errors.New("the text must be UTF-8 and at most 128 KiB")
 
 // Headings begin one level lower: the page has its own first heading.
 var markdown = goldmark.New(

@@ -3,8 +3,6 @@ package templates
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,36 +26,11 @@ func TestShots(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := newTestRenderer(t)
-	mux := http.NewServeMux()
-	mux.Handle("/static/", r.Static())
-	paths := map[string]string{}
-	for _, s := range Storybook() {
-		paths[s.Name] = "/story/" + s.Name
-		mux.HandleFunc(paths[s.Name], func(w http.ResponseWriter, _ *http.Request) {
-			if err := r.Page(w, http.StatusOK, s.Page); err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-			}
-		})
-	}
-	for name, m := range mailStories() {
-		name = "mail-" + name
-		paths[name] = "/story/" + name
-		mux.HandleFunc(paths[name], func(w http.ResponseWriter, _ *http.Request) {
-			message, err := r.Mail(m)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-			}
-			fmt.Fprint(w, message.HTML)
-		})
-	}
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-
+	url, names, _ := serveStories(t)
 	browser := newBrowser(t)
-	for name, path := range paths {
+	for _, name := range names {
 		if strings.Contains(name, os.Getenv("ANTEROOM_STORY")) {
-			shoot(t, browser, server.URL+path, filepath.Join(dir, name))
+			shoot(t, browser, url+"/story/"+name, filepath.Join(dir, name))
 		}
 	}
 }
