@@ -50,6 +50,7 @@ type Accounts struct {
 	Hasher   *Hasher
 	Throttle *Throttle
 	Issuer   string // URL; links are built from nothing else (invariant I7)
+	Product  string // what the operator calls this service; no password contains little more. May be empty
 	Now      func() time.Time
 	Log      *slog.Logger // nil: slog.Default
 

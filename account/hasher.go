@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +46,11 @@ type Hasher struct {
 	dummy   passwordHash
 }
 
-// NewHasher returns a Hasher for so many hashes at once (the number of cores).
+// NewHasher returns a Hasher for so many hashes at once; 0 is one per core.
 func NewHasher(parallel int) *Hasher {
-	parallel = max(parallel, 1)
+	if parallel < 1 {
+		parallel = runtime.GOMAXPROCS(0)
+	}
 	dummy, err := parseHash(newHash("nobody has this password"))
 	if err != nil {
 		panic("account: our own hash does not parse: " + err.Error())

@@ -138,6 +138,43 @@ func TestAFailedMailFailsTheInvitation(t *testing.T) {
 	}
 }
 
+func TestParallelInvitationsMakeOneAccount(t *testing.T) {
+	r := newRig(t)
+	var wg sync.WaitGroup
+	var invited atomic.Int64
+	for range 32 {
+		wg.Go(func() {
+			_, err := r.Invite(r.ctx(), account.Invite{Email: "ann@acme.example", ApplicationID: "pa", By: account.Operator})
+			if err == nil {
+				invited.Add(1)
+			} else if !isA[*account.Refused](err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	rows, _, err := r.store.Accounts(r.ctx(), store.Page{})
+	r.must(err)
+	if len(rows) != 1 || invited.Load() == 0 {
+		t.Fatalf("%d accounts by %d invitations", len(rows), invited.Load())
+	}
+	links, err := r.store.InvitationsOf(r.ctx(), rows[0].ID)
+	r.must(err)
+	live := slices.DeleteFunc(links, func(i store.Invitation) bool { return !i.RevokedAt.IsZero() })
+	if len(live) != 1 {
+		t.Errorf("%d links work, want the newest only", len(live))
+	}
+}
+
+func TestTheProductsNameIsNoPassword(t *testing.T) {
+	r := newRig(t)
+	r.Product = "Acme Front Desk"
+	ann := r.member("ann@other.example")
+	if _, err := r.NewPassword(r.ctx(), ann, "pa", "AcmeFrontDesk26"); !isA[*account.Unsuitable](err) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestActivateWinsOnce(t *testing.T) {
 	r := newRig(t)
 	out, token := r.invite("ann@acme.example")

@@ -168,7 +168,7 @@ func (a *Accounts) NewPassword(ctx context.Context, acct store.Account, applicat
 	if err != nil {
 		return "", err
 	}
-	words := []string{acct.UserName, acct.Email, app.Name, app.ID}
+	words := []string{acct.UserName, acct.Email, app.Name, app.ID, a.Product}
 	for _, claim := range []string{"name", "given_name", "family_name", "nickname"} {
 		if word, ok := acct.Profile[claim].(string); ok {
 			words = append(words, word)
