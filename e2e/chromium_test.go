@@ -358,13 +358,12 @@ func (c *chromiumTab) Scan() string {
 	if !c.Has("totp-qr") {
 		c.t.Fatalf("no QR on %s: %s", c.where(), c.Text("error"))
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
-	defer cancel()
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		c.t.Fatalf("take a picture: %v", err)
+	uri, err := "", error(nil)
+	for scale := 1; scale <= 3; scale++ { // a phone comes closer
+		if uri, err = readQR(c.picture(float64(scale))); err == nil {
+			break
+		}
 	}
-	uri, err := readQR(picture)
 	if err != nil {
 		c.t.Fatalf("read the QR of %s: %v", c.where(), err)
 	}
@@ -376,6 +375,23 @@ func (c *chromiumTab) Scan() string {
 		c.t.Errorf("the QR says %s, the text %s", secret, text)
 	}
 	return secret
+}
+
+// picture is a PNG of the whole page, magnified.
+func (c *chromiumTab) picture(scale float64) []byte {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	size := eval[[]float64](c, "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+	beyond := true
+	shot, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &beyond,
+		Clip: &page.Viewport{Width: size[0], Height: size[1], Scale: scale},
+	})
+	if err != nil {
+		c.t.Fatalf("take a picture: %v", err)
+	}
+	return shot.Data
 }
 
 // readQR decodes the QR code somewhere in a PNG, with zxing, which shares
