@@ -342,8 +342,9 @@ func (a *Accounts) UseInvitation(ctx context.Context, hash string) (store.Invita
 var ErrHasPassword = errors.New("the account has a password already")
 
 // Activate uses the link up and keeps the account's first password (a hash of
-// NewPassword), together or not at all. Returns what UseInvitation returns, and
-// ErrHasPassword.
+// NewPassword), together or not at all. Of two tabs one wins; the other gets
+// store.ErrConsumed, or ErrHasPassword if it saw the new password first. Returns
+// what UseInvitation returns.
 func (a *Accounts) Activate(ctx context.Context, hash, passwordHash string) (store.Invitation, error) {
 	var inv store.Invitation
 	err := a.Store.Do(ctx, func(ctx context.Context) error {
