@@ -25,9 +25,9 @@ type Assignment struct {
 
 // Assign gives access. Without a role it is bare access.
 type Assign struct {
-	Application  string `json:"application"`
-	Role         string `json:"role"`
-	Organisation string `json:"organisation"`
+	Application  string `json:"application,omitempty"`
+	Role         string `json:"role,omitempty"`
+	Organisation string `json:"organisation,omitempty"`
 }
 
 func viewAssignment(a store.Assignment) Assignment {

@@ -83,7 +83,7 @@ type ChangeAccount struct {
 
 // Reason says why, for the audit log.
 type Reason struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"`
 }
 
 func viewAccount(a store.Account) Account {

@@ -38,7 +38,7 @@ type Policy struct {
 // is required, consent is skipped (first party), access is for whom it is
 // assigned to.
 type CreateApplication struct {
-	ID string `json:"id"`
+	ID string `json:"id,omitempty"`
 	ChangeApplication
 }
 
@@ -235,8 +235,8 @@ type Role struct {
 
 // PutRole describes a role.
 type PutRole struct {
-	Name        string `json:"name"` // "": the key
-	Description string `json:"description"`
+	Name        string `json:"name,omitempty"` // "": the key
+	Description string `json:"description,omitempty"`
 }
 
 func viewRole(r store.Role) Role { return Role{r.Key, r.Name, r.Description, r.CreatedAt} }

@@ -30,8 +30,8 @@ type AuditEvent struct {
 // VerifyAudit names an entry that was known earlier, to notice a log that was
 // written anew.
 type VerifyAudit struct {
-	Seq  int64  `json:"seq"` // 0: none is known
-	Hash string `json:"hash"`
+	Seq  int64  `json:"seq,omitempty"` // 0: none is known
+	Hash string `json:"hash,omitempty"`
 }
 
 // Verdict is the result of walking the chain.

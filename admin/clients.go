@@ -46,8 +46,8 @@ type Secret struct {
 
 // RegisterClient makes a client. What is left out has its default.
 type RegisterClient struct {
-	ID          string `json:"client_id"` // "": a random one
-	Application string `json:"application"`
+	ID          string `json:"client_id,omitempty"` // "": a random one
+	Application string `json:"application,omitempty"`
 	ChangeClient
 }
 
@@ -89,7 +89,7 @@ type Settings struct {
 
 // RotateSecret says how long the secrets so far go on working.
 type RotateSecret struct {
-	KeepOld int64 `json:"keep_old"` // seconds; 0: they end now
+	KeepOld int64 `json:"keep_old,omitempty"` // seconds; 0: they end now
 }
 
 func viewClient(c store.Client) Client {

@@ -9,19 +9,19 @@ import (
 
 // InviteRequest asks for an invitation. The account is made if there is none.
 type InviteRequest struct {
-	Email        string         `json:"email"`
-	UserName     string         `json:"user_name"`         // "": the e-mail address
-	Application  string         `json:"application"`       // where the invitation leads
-	Organisation string         `json:"organisation"`      // of a new account
-	Access       []RoleFor      `json:"access,omitempty"`  // empty: bare access
-	Profile      map[string]any `json:"profile,omitempty"` // standard claims of a new account
-	Password     string         `json:"password"`          // of a new account; "": she chooses one
+	Email        string         `json:"email,omitempty"`
+	UserName     string         `json:"user_name,omitempty"`    // "": the e-mail address
+	Application  string         `json:"application,omitempty"`  // where the invitation leads
+	Organisation string         `json:"organisation,omitempty"` // of a new account
+	Access       []RoleFor      `json:"access,omitempty"`       // empty: bare access
+	Profile      map[string]any `json:"profile,omitempty"`      // standard claims of a new account
+	Password     string         `json:"password,omitempty"`     // of a new account; "": she chooses one
 }
 
 // RoleFor is a role for an organisation.
 type RoleFor struct {
-	Role         string `json:"role"`
-	Organisation string `json:"organisation"`
+	Role         string `json:"role,omitempty"`
+	Organisation string `json:"organisation,omitempty"`
 }
 
 // InviteResult tells what came of it. Whoever has the link can activate the

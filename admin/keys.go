@@ -23,7 +23,7 @@ type Key struct {
 
 // RotateKeys says how long the new keys are published before they sign.
 type RotateKeys struct {
-	Lead int64 `json:"lead"` // seconds; 0: at once, when a key was stolen
+	Lead int64 `json:"lead,omitempty"` // seconds; 0: at once, when a key was stolen
 }
 
 func (a *API) listKeys(c call) (List[Key], error) {

@@ -23,7 +23,7 @@ type OutboxMessage struct {
 
 // TestMail asks for a test message.
 type TestMail struct {
-	To string `json:"to"`
+	To string `json:"to,omitempty"`
 }
 
 func (a *API) listMail(c call) (List[OutboxMessage], error) {

@@ -24,9 +24,9 @@ type Organisation struct {
 
 // CreateOrganisation makes one. Without an id it gets a random one.
 type CreateOrganisation struct {
-	ID     string `json:"id"`
-	Name   string `json:"name"`
-	Parent string `json:"parent"`
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Parent string `json:"parent,omitempty"`
 }
 
 // ChangeOrganisation renames or moves; keys that are left out stay.

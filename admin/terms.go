@@ -28,8 +28,8 @@ type Terms struct {
 
 // PublishTerms is a new text. Everybody is asked again before the next sign-in.
 type PublishTerms struct {
-	Title    string `json:"title"` // "": Terms & Conditions
-	Markdown string `json:"markdown"`
+	Title    string `json:"title,omitempty"` // "": Terms & Conditions
+	Markdown string `json:"markdown,omitempty"`
 }
 
 // maxTerms bounds a text in bytes.

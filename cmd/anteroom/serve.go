@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"anteroom/server"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service until it is told to stop",
+		Long: `Serve runs the service. It stops at SIGTERM or SIGINT, when the requests in flight are done.
+
+The configuration is checked first, and all mistakes are reported at once. One process has
+the database at a time; a second one stops within seconds and says who holds it. The first
+start makes the data folder, the master key and the signing keys.`,
+		Example: "  anteroom serve --config /etc/anteroom/anteroom.yaml",
+		Args:    wants(),
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			log := a.logger(cfg.Log)
+			for _, note := range cfg.Notes() {
+				log.Warn(note)
+			}
+			rooms, err := server.Assemble(cfg, openStore(log), log, nil)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, rooms.Close()) }()
+			return server.New(cfg, rooms, log).Run(c.Context())
+		},
+	}
+}
