@@ -43,11 +43,15 @@ func tour(w io.Writer, o Options, s *state, command string) error {
 			people = append(people, fmt.Sprintf("%s  password: %s", m.email, password))
 		}
 	}
+	invite := fmt.Sprintf("%s account invite you@acme.example --app %s --role viewer@acme", command, PartnerAnalytics)
+	if o.DataDir != "data" { // where commands look if they are told nothing
+		invite = "ANTEROOM_DATA=" + o.DataDir + " " + invite
+	}
 	var text strings.Builder
 	err := tourText.Execute(&text, map[string]any{
 		"Data": o.DataDir, "Issuer": o.Issuer, "Analytics": o.AnalyticsURL, "PCC": o.PCCURL, "Mailbox": o.Issuer + "/demo/",
 		"Ann": Ann, "Pia": Pia, "People": people,
-		"Invite": fmt.Sprintf("ANTEROOM_ISSUER=%s ANTEROOM_DATA=%s %s account invite you@acme.example --app %s", o.Issuer, o.DataDir, command, PartnerAnalytics),
+		"Invite": invite,
 	})
 	if err != nil {
 		return err
