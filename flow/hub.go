@@ -220,6 +220,14 @@ func (h *Hub) prove(w http.ResponseWriter, r *http.Request, in Interaction, prov
 		after.SessionID = session.ID
 		return nil
 	})
+	if errors.Is(err, errEnded) {
+		// What was proved before counts no more: ask again from where that leads.
+		if err := h.keep(w, r, &in); err != nil {
+			return err
+		}
+		http.Redirect(w, r, string(StepFinish)+"?i="+in.ID, http.StatusSeeOther)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

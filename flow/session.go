@@ -76,6 +76,9 @@ func (c sessionChange) hash(h *Hub) string { return h.digestSession(c.token) }
 // already, a renewal (same sid, new token) for the same account, else a new one
 // that ends the browser's session of another account.
 func (h *Hub) openSession(ctx context.Context, p *Pending, auth Authentication, before *store.Session, c sessionChange) (*store.Session, error) {
+	if err := h.standing(ctx, auth); err != nil {
+		return nil, err
+	}
 	now := h.now()
 	say := func(s *store.Session) error {
 		s.TokenHash, s.AuthTime, s.AMR, s.ACR = c.hash(h), auth.AuthTime, auth.AMR, auth.ACR
@@ -103,6 +106,20 @@ func (h *Hub) openSession(ctx context.Context, p *Pending, auth Authentication, 
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	return &s, h.recordSignIn(ctx, p, s)
+}
+
+var errEnded = errors.New("flow: the account's sign-ins were ended meanwhile")
+
+// standing makes the commit fail if the account was disabled, or its second
+// factor or password reset, since it was looked at.
+func (h *Hub) standing(ctx context.Context, auth Authentication) error {
+	_, err := h.store.UpdateAccount(ctx, auth.AccountID, func(a *store.Account) error {
+		if a.State == store.AccountDisabled || auth.AuthTime.Before(a.NotBefore) {
+			return errEnded
+		}
+		return nil
+	})
+	return err
 }
 
 func (h *Hub) recordSignIn(ctx context.Context, p *Pending, s store.Session) error {

@@ -106,7 +106,7 @@ func (r *Rooms) mail(cfg config.Config, log *slog.Logger) {
 func (r *Rooms) people(cfg config.Config, log *slog.Logger) {
 	r.Access = &access.Control{Store: r.Store}
 	r.Accounts = &account.Accounts{
-		Store: r.Store, Seal: r.Seal, Outbox: r.Outbox, Issuer: cfg.Issuer, Now: r.Now, Log: log,
+		Store: r.Store, Seal: r.Seal, Outbox: r.Outbox, Issuer: cfg.Issuer, Product: cfg.Product.IssuerLabel(), Now: r.Now, Log: log,
 		Hasher:         account.NewHasher(cfg.Password.Parallel),
 		Throttle:       &account.Throttle{Failures: r.Store, Now: r.Now},
 		InvitationLife: cfg.Lifetimes.Invitation, ResetLife: cfg.Lifetimes.Reset,

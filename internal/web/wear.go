@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net"
 	"net/http"
@@ -9,8 +10,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
-
-	"anteroom/internal/seal"
 )
 
 // Wear is the middleware that every request of a listener passes.
@@ -26,7 +25,7 @@ type Wear struct {
 func (m *Wear) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		ctx := context.WithValue(r.Context(), keyRequestID, seal.RandomID()[:12])
+		ctx := context.WithValue(r.Context(), keyRequestID, rand.Text()[:12])
 		ctx = context.WithValue(ctx, keyAddress, m.address(r))
 		r = r.WithContext(ctx)
 		rec := &recorder{ResponseWriter: w}
