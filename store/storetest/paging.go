@@ -45,7 +45,9 @@ func listings(e *env) []listing {
 	assignment := idsOf(func(a store.Assignment) string { return a.OrganisationID })
 	message := idsOf(func(m store.OutboxMessage) string { return m.ID })
 	return []listing{
-		{"accounts", func(id string) error { return s.CreateAccount(ctx, store.Account{ID: id, UserName: fmt.Sprintf("%x", id)}) }, nil,
+		{"accounts", func(id string) error {
+			return s.CreateAccount(ctx, store.Account{ID: id, UserName: fmt.Sprintf("%x", id)})
+		}, nil,
 			func(p store.Page) ([]string, string, error) { return account(s.Accounts(ctx, p)) }},
 		{"applications", func(id string) error { return s.CreateApplication(ctx, store.Application{ID: id}) },
 			func(id string) error { return s.DeleteApplication(ctx, id) },
