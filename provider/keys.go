@@ -112,12 +112,11 @@ func (k *Keys) set(ctx context.Context) (*keySet, error) {
 	return k.load(ctx)
 }
 
-// reload looks again at once, for a key that another node has just made. What
-// strangers can cause this way is bounded: one look per tenth of a second.
-func (k *Keys) reload(ctx context.Context) (*keySet, error) {
+// reload looks again at what was looked at longer than age ago.
+func (k *Keys) reload(ctx context.Context, age time.Duration) (*keySet, error) {
 	k.loading.Lock()
 	defer k.loading.Unlock()
-	if s := k.current.Load(); s != nil && time.Since(s.loaded) < 100*time.Millisecond {
+	if s := k.current.Load(); s != nil && time.Since(s.loaded) < age {
 		return s, nil
 	}
 	return k.load(ctx)
@@ -217,7 +216,7 @@ func (k *Keys) Maintain(ctx context.Context) error {
 	if err := k.retire(ctx, rows, now); err != nil {
 		return err
 	}
-	_, err = k.reload(ctx)
+	_, err = k.reload(ctx, 0)
 	return err
 }
 
@@ -248,7 +247,7 @@ func (k *Keys) Rotate(ctx context.Context, lead time.Duration) ([]store.SigningK
 		row.Sealed = nil
 		made = append(made, row)
 	}
-	_, err = k.reload(ctx)
+	_, err = k.reload(ctx, 0)
 	return made, err
 }
 
@@ -270,6 +269,9 @@ func (k *Keys) rotate(ctx context.Context, plan rotation) (store.SigningKey, err
 		return row, err
 	}
 	row.CreatedAt, row.ActiveAt = now, store.Time(plan.activeAt)
+	if r := plan.retire; r != nil && !row.ActiveAt.After(r.ActiveAt) {
+		row.ActiveAt = r.ActiveAt.Add(time.Microsecond) // the clock went back
+	}
 	claim := plan.algorithm + "/first"
 	if plan.after != nil {
 		claim = plan.algorithm + "/" + plan.after.KID

@@ -154,8 +154,9 @@ func (k *Keys) sign(ctx context.Context, alg, typ string, claims any) (string, e
 	return signed.CompactSerialize()
 }
 
-// find returns the key of a kid, looking again in the store for one that is not
-// known here yet. nil: there is none.
+// find returns the key of a kid, nil if there is none. One that is not known
+// here may have been made by another node just now, so it looks again; what
+// strangers can cause this way is one look per tenth of a second.
 func (k *Keys) find(ctx context.Context, kid string) (*ringKey, error) {
 	s, err := k.set(ctx)
 	if err != nil {
@@ -164,7 +165,7 @@ func (k *Keys) find(ctx context.Context, kid string) (*ringKey, error) {
 	if key := s.byKID[kid]; key != nil {
 		return key, nil
 	}
-	if s, err = k.reload(ctx); err != nil {
+	if s, err = k.reload(ctx, 100*time.Millisecond); err != nil {
 		return nil, err
 	}
 	return s.byKID[kid], nil

@@ -41,7 +41,7 @@ func s256(v string) string {
 // person of the rig in at once.
 type rig struct {
 	*httptest.Server
-	t     *testing.T
+	t     testing.TB
 	p     *Provider
 	db    *bolt.Store
 	store *faultyStore
@@ -150,7 +150,7 @@ func must[T any](v T, err error) func(t testing.TB) T {
 	}
 }
 
-func newRig(t *testing.T, options ...func(*Options)) *rig {
+func newRig(t testing.TB, options ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, seal: testSeal()}
 	r.clock.Store(time.Now().Truncate(time.Second).UnixMicro())
