@@ -13,6 +13,7 @@ import (
 
 	"anteroom/internal/audit"
 	"anteroom/store"
+	"anteroom/templates"
 )
 
 // Terms is one published version of the terms & conditions.
@@ -32,8 +33,8 @@ type PublishTerms struct {
 	Markdown string `json:"markdown,omitempty"`
 }
 
-// maxTerms bounds a text in bytes.
-const maxTerms = 512 << 10
+// maxTerms bounds a text in bytes: what is published must be possible to show.
+const maxTerms = templates.MaxMarkdown
 
 func viewTerms(t store.TermsVersion) Terms {
 	return Terms{t.ApplicationID, t.Version, t.Title, t.Markdown, t.Hash, t.PublishedAt, t.Withdrawn}
@@ -77,7 +78,7 @@ func (a *API) publishTerms(c call, in PublishTerms) (Terms, error) {
 	case strings.TrimSpace(in.Markdown) == "":
 		found.add("markdown", "is missing; to ask for no terms any more, withdraw them")
 	case len(in.Markdown) > maxTerms:
-		found.add("markdown", "is longer than 512 KiB")
+		found.add("markdown", "is longer than %d KiB", maxTerms>>10)
 	}
 	if err := found.problem(); err != nil {
 		return Terms{}, err

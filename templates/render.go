@@ -26,7 +26,7 @@ const (
 
 // Renderer renders pages and mails. It is safe for concurrent use.
 type Renderer struct {
-	service string
+	service Brand
 	pages   map[string]*template.Template
 	mails   map[string]mailTemplates
 	assets  *assets
@@ -35,10 +35,16 @@ type Renderer struct {
 // Option changes a Renderer.
 type Option func(*Renderer)
 
-// ServiceName is what the sign-in service calls itself where no portal is
-// named, and in the foot of pages and mails. The default is "Anteroom".
-func ServiceName(name string) Option {
-	return func(r *Renderer) { r.service = name }
+// Service is the sign-in service's own brand: its name stands in the foot of
+// pages and mails, and all of it at the top where no portal is named. Without a
+// name it is "Anteroom".
+func Service(b Brand) Option {
+	return func(r *Renderer) {
+		if b.Name == "" {
+			b.Name = r.service.Name
+		}
+		r.service = b
+	}
 }
 
 // NewRenderer parses everything and fails if a page lacks its template or a
@@ -49,7 +55,7 @@ func NewRenderer(options ...Option) (*Renderer, error) {
 }
 
 func newRenderer(files fs.FS, pages []Page, mails []Mail, options ...Option) (*Renderer, error) {
-	r := &Renderer{service: "Anteroom", pages: map[string]*template.Template{}, mails: map[string]mailTemplates{}}
+	r := &Renderer{service: Brand{Name: "Anteroom"}, pages: map[string]*template.Template{}, mails: map[string]mailTemplates{}}
 	for _, option := range options {
 		option(r)
 	}
@@ -118,14 +124,20 @@ func (r *Renderer) body(p Page) ([]byte, error) {
 	if v.Lang == "" {
 		v.Lang = "en"
 	}
-	if b := p.frame().Portal; b != nil {
-		v.Accent = accentURL(b.Colour)
-	}
+	v.Accent = accentURL(r.brand(p).Colour)
 	var buf bytes.Buffer
 	if err := t.ExecuteTemplate(&buf, layoutFile, v); err != nil {
 		return nil, fmt.Errorf("render page %q: %w", p.pageName(), err)
 	}
 	return buf.Bytes(), nil
+}
+
+// brand is whose name stands at the top.
+func (r *Renderer) brand(p Page) Brand {
+	if b := p.frame().Portal; b != nil {
+		return *b
+	}
+	return r.service
 }
 
 // Page renders p to a buffer, then writes headers, status and bytes. An error
@@ -139,7 +151,7 @@ func (r *Renderer) Page(w http.ResponseWriter, status int, p Page) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", contentPolicy(p))
+	h.Set("Content-Security-Policy", contentPolicy(r.brands(p)))
 	// same-origin, not no-referrer: the latter makes the Origin of a form post
 	// "null", which is what the cross-origin protection refuses.
 	h.Set("Referrer-Policy", "same-origin")
@@ -155,10 +167,10 @@ func (r *Renderer) Page(w http.ResponseWriter, status int, p Page) error {
 // contentPolicy allows our own files and the logos on the page, nothing else.
 // There is no form-action: Chromium applies it to the redirects that follow a
 // form post, and ours end at portals whose addresses the page does not know.
-func contentPolicy(p Page) string {
+func contentPolicy(brands []Brand) string {
 	images := "img-src 'self'"
 	seen := map[string]bool{}
-	for _, brand := range brands(p) {
+	for _, brand := range brands {
 		if source := logoSource(brand.LogoURL); source != "" && !seen[source] {
 			seen[source] = true
 			images += " " + source
@@ -177,11 +189,9 @@ func openerPolicy(p Page) string {
 	return "same-origin"
 }
 
-func brands(p Page) []Brand {
-	var all []Brand
-	if b := p.frame().Portal; b != nil {
-		all = append(all, *b)
-	}
+// brands are those whose logos are on the page.
+func (r *Renderer) brands(p Page) []Brand {
+	all := []Brand{r.brand(p)}
 	if home, ok := p.(*Home); ok {
 		all = append(all, home.Portals...)
 	}
@@ -191,9 +201,10 @@ func brands(p Page) []Brand {
 func (r *Renderer) funcs() template.FuncMap {
 	return template.FuncMap{
 		"asset":   r.assets.url,
-		"service": func() string { return r.service },
+		"service": func() string { return r.service.Name },
 		"logo":    logoURL,
 		"initial": initial,
+		"own":     func() Brand { return r.service },
 		"accent":  func(hex string) Scheme { return Colours(hex).Light },
 		"date":    func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	}
@@ -233,7 +244,7 @@ func (r *Renderer) parseMails(files fs.FS, mails []Mail) error {
 
 func (r *Renderer) mailFuncs() map[string]any {
 	return map[string]any{
-		"service": func() string { return r.service },
+		"service": func() string { return r.service.Name },
 		"plain":   plain,
 		"until":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04") + " UTC" },
 		"accent":  func(hex string) Scheme { return Colours(hex).Light },

@@ -153,6 +153,7 @@ func TestPageOnTheWayToAPortalKeepsItsOpener(t *testing.T) {
 }
 
 func TestPolicyAllowsOnlyTheLogosOfThePage(t *testing.T) {
+	r := newTestRenderer(t)
 	for _, test := range []struct{ logo, want, shown string }{
 		{"", "", ""},
 		{"/static/logo.svg", "", "/static/logo.svg"},
@@ -169,7 +170,7 @@ func TestPolicyAllowsOnlyTheLogosOfThePage(t *testing.T) {
 		{"ftp://a.example/x.png", "", ""},
 	} {
 		page := &Home{Portals: []Brand{{Name: "x", LogoURL: test.logo}}}
-		got := contentPolicy(page)
+		got := contentPolicy(r.brands(page))
 		if _, images, _ := strings.Cut(got, "img-src 'self'"); images != test.want {
 			t.Errorf("logo %q: img-src 'self'%s, want 'self'%s", test.logo, images, test.want)
 		}
@@ -193,16 +194,46 @@ func TestPageThatCannotBeRenderedWritesNothing(t *testing.T) {
 	}
 }
 
-func TestServiceNameReplacesTheDefault(t *testing.T) {
-	r, err := NewRenderer(ServiceName("Acme sign-in"))
+func TestServiceBrandStandsWhereNoPortalIs(t *testing.T) {
+	own := Brand{Name: "Acme sign-in", LogoURL: "https://cdn.example/logo.svg", Colour: "#0f766e"}
+	r, err := NewRenderer(Service(own))
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := r.body(&SignedOut{})
+	for _, test := range []struct {
+		page   Page
+		brands bool // logo, colour and policy are the service's
+	}{{&SignedOut{}, true}, {&SignedOut{Frame: Frame{Portal: brandControl()}}, false}} {
+		w := httptest.NewRecorder()
+		if err := r.Page(w, 200, test.page); err != nil {
+			t.Fatal(err)
+		}
+		body := w.Body.String()
+		if !strings.Contains(body, own.Name) || strings.Contains(body, "Anteroom") {
+			t.Errorf("page does not use the name of the service:\n%s", body)
+		}
+		for what, found := range map[string]bool{
+			"logo":   strings.Contains(body, own.LogoURL),
+			"colour": strings.Contains(body, accentURL(own.Colour)),
+			"policy": strings.Contains(w.Header().Get("Content-Security-Policy"), "https://cdn.example"),
+		} {
+			if found != test.brands {
+				t.Errorf("%s of the service on a page of %v: %t", what, test.page.frame().Portal, found)
+			}
+		}
+	}
+	mail, err := r.Mail(PasswordChangedMail{})
+	if err != nil || !strings.Contains(mail.Text, "Sent by Acme sign-in") {
+		t.Errorf("mail does not use the name of the service: %v\n%s", err, mail.Text)
+	}
+}
+
+func TestServiceWithoutANameIsAnteroom(t *testing.T) {
+	r, err := NewRenderer(Service(Brand{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(body), "Acme sign-in") || strings.Contains(string(body), "Anteroom") {
-		t.Errorf("page does not use the name of the service:\n%s", body)
+	if got := r.service.Name; got != "Anteroom" {
+		t.Errorf("name = %q", got)
 	}
 }
