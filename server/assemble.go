@@ -67,7 +67,9 @@ func (r *Rooms) build(cfg config.Config, log *slog.Logger) (err error) {
 	if err := sameKey(r.Store, r.Seal); err != nil {
 		return err
 	}
-	if r.Pages, err = templates.NewRenderer(); err != nil {
+	if r.Pages, err = templates.NewRenderer(templates.Service(templates.Brand{
+		Name: cfg.Product.Name, LogoURL: cfg.Product.LogoURL, Colour: cfg.Product.Colour,
+	})); err != nil {
 		return err
 	}
 	r.mail(cfg, log)
