@@ -206,22 +206,3 @@ func TestBackupThatFailsLeavesNothing(t *testing.T) {
 	}
 	open(t, target)
 }
-
-func TestBackupOnAFullDiskSaysSo(t *testing.T) {
-	s := fresh(t)
-	for i := range 40 {
-		if err := s.SetMeta(t.Context(), fmt.Sprint(i), strings.Repeat("x", 20_000)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := mount(t, "size=256k")
-	if err := s.Backup(t.Context(), filepath.Join(dir, "copy.db")); err == nil || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("error %v, want one about space", err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("files left: %v (%v), want none", left, err)
-	}
-	if err := s.Ready(t.Context()); err != nil {
-		t.Errorf("the database itself: %v, want ready", err)
-	}
-}

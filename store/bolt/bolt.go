@@ -29,7 +29,20 @@ type Options struct {
 	LockTimeout time.Duration
 	// MaxFailureKeys bounds the failure counters; store.MaxFailureKeys if zero.
 	MaxFailureKeys int
+	// Fault is for tests that let the store fail at its nth call: it is called
+	// before each reading verb (FaultRead), each changing one (FaultWrite), each
+	// commit (FaultCommit), and after each commit before its caller is told
+	// (FaultCommitted). Its error becomes the verb's or the commit's.
+	Fault func(point string) error
 }
+
+// Points at which Options.Fault is called.
+const (
+	FaultRead      = "read"
+	FaultWrite     = "write"
+	FaultCommit    = "commit"
+	FaultCommitted = "committed"
+)
 
 // Store is a store.Store in one file.
 type Store struct {
@@ -37,6 +50,7 @@ type Store struct {
 	now         func() time.Time
 	log         *slog.Logger
 	maxFailures int
+	fault       func(point string) error // never nil
 
 	db     *bbolt.DB
 	holder *holder
@@ -76,7 +90,7 @@ const (
 // newer version.
 func Open(path string, opts Options) (*Store, error) {
 	s := &Store{
-		path: path, now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys,
+		path: path, now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys, fault: opts.Fault,
 		commit:  (*bbolt.Tx).Commit,
 		queue:   make(chan *request, maxGroup),
 		stopped: make(chan struct{}),
@@ -89,6 +103,9 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	if s.maxFailures == 0 {
 		s.maxFailures = store.MaxFailureKeys
+	}
+	if s.fault == nil {
+		s.fault = func(string) error { return nil }
 	}
 	if opts.LockTimeout == 0 {
 		opts.LockTimeout = 2 * time.Second
@@ -179,12 +196,10 @@ func create(path string) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		// A file system without links; the flock of bbolt decides what is left of
-		// the race between two first starts.
-		if err := os.Rename(temp.Name(), path); err != nil {
-			return err
-		}
+	// If somebody else was faster, or the file system has no links, bbolt makes or
+	// opens the file at path itself, under its lock.
+	if err := os.Link(temp.Name(), path); err != nil {
+		return nil
 	}
 	return syncDir(filepath.Dir(path))
 }

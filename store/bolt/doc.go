@@ -15,5 +15,7 @@
 // The writer commits in groups, without timers (writer.go): it takes every unit
 // that is waiting, applies them one after the other, commits once and answers
 // all of them. Units that arrive during the sync share the next one. One caller
-// alone waits for exactly one commit; a unit that changes nothing for none.
+// alone waits for exactly one commit; a unit that changes nothing for none. (A
+// commit of bbolt is two calls of fdatasync: the pages, then the head that makes
+// them count.)
 package bolt

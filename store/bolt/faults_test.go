@@ -141,103 +141,6 @@ func TestMissingFileIsNotReady(t *testing.T) {
 	}
 }
 
-// mount mounts a file system for one test, or skips it.
-func mount(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("SKIPPED: a small file system needs root and mount: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return dir
-}
-
-func TestRealFullDisk(t *testing.T) {
-	dir := mount(t, "size=2m")
-	ballast := filepath.Join(dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "a.db")
-	s, err := Open(path, Options{Log: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var acknowledged []string
-	var refused error
-	for i := 0; refused == nil && i < 10000; i++ {
-		name := fmt.Sprint("row-", i)
-		if refused = s.SetMeta(t.Context(), name, strings.Repeat("x", 2000)); refused == nil {
-			acknowledged = append(acknowledged, name)
-		}
-	}
-	if !errors.Is(refused, store.ErrUnavailable) || !errors.Is(refused, syscall.ENOSPC) {
-		t.Fatalf("after %d rows: %v, want ErrUnavailable for want of space", len(acknowledged), refused)
-	}
-	check := func(s *Store, when string) {
-		t.Helper()
-		for _, name := range acknowledged {
-			if _, err := s.Meta(t.Context(), name); err != nil {
-				t.Fatalf("%s: acknowledged %s: %v", when, name, err)
-			}
-		}
-	}
-	check(s, "on a full disk")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = open(t, path) // opening needs no space
-	check(s, "opened on a full disk")
-	_ = s.SetMeta(t.Context(), "perhaps", strings.Repeat("x", 200_000)) // may or may not find room
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Ready(t.Context()); err != nil {
-		t.Errorf("Ready with space: %v", err)
-	}
-	for i := range 50 {
-		name := fmt.Sprint("later-", i)
-		if err := s.SetMeta(t.Context(), name, strings.Repeat("x", 2000)); err != nil {
-			t.Fatalf("write with space: %v", err)
-		}
-		acknowledged = append(acknowledged, name)
-	}
-	check(s, "with space")
-	if err := s.db.View(func(tx *bbolt.Tx) error { return <-tx.Check() }); err != nil {
-		t.Errorf("the file is damaged: %v", err)
-	}
-}
-
-func TestReadOnlyFileSystemIsNotReady(t *testing.T) {
-	dir := mount(t, "size=64m")
-	s := open(t, filepath.Join(dir, "a.db"))
-	if err := s.SetMeta(t.Context(), "a", "x"); err != nil {
-		t.Fatal(err)
-	}
-	// A remount is refused while the file is open for writing; a mount on top is
-	// what the path sees.
-	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
-		t.Skipf("SKIPPED: bind mount: %v", err)
-	}
-	defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
-	if err := syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Skipf("SKIPPED: read-only bind mount: %v", err)
-	}
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, syscall.EROFS) {
-		t.Errorf("Ready: %v, want ErrUnavailable for a read-only file system", err)
-	}
-	if _, err := s.Meta(t.Context(), "a"); err != nil {
-		t.Errorf("read: %v", err)
-	}
-	if _, err := Open(filepath.Join(dir, "b.db"), Options{Log: quiet()}); !errors.Is(err, syscall.EROFS) {
-		t.Errorf("Open of a new database: %v, want one about a read-only file system", err)
-	}
-}
-
 // TestLostPagesOfAnUnfinishedCommit opens what a power cut may leave: some data
 // pages of a commit without its head, or half of the head.
 func TestLostPagesOfAnUnfinishedCommit(t *testing.T) {
@@ -293,6 +196,75 @@ func TestLostPagesOfAnUnfinishedCommit(t *testing.T) {
 			if err := errors.Join(recovered.SetMeta(t.Context(), "new", "x"), recovered.Close()); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// TestEveryCallMayFail runs a journey with a store that fails at its nth call,
+// for each n, and then without: what was acknowledged is there, what was not is
+// there whole or not at all.
+func TestEveryCallMayFail(t *testing.T) {
+	down := fmt.Errorf("made to fail: %w", store.ErrUnavailable)
+	for n := 1; ; n++ {
+		path, calls, failed := filepath.Join(t.TempDir(), "a.db"), 0, ""
+		s, err := Open(path, Options{Log: quiet(), Fault: func(point string) error {
+			if calls++; calls == n {
+				failed = point
+				return down
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := []func() error{
+			func() error { return s.CreateAccount(t.Context(), store.Account{ID: "ann", UserName: "ann"}) },
+			func() error {
+				return s.Do(t.Context(), func(ctx context.Context) error {
+					if _, err := s.Account(ctx, "ann"); err != nil {
+						return err
+					}
+					if err := s.AdvanceTOTP(ctx, "ann", 5); err != nil {
+						return err
+					}
+					return s.AppendAudit(ctx, store.AuditEvent{At: t0, Type: "x", AccountID: "ann"})
+				})
+			},
+		}
+		done := 0
+		for _, step := range steps {
+			if err := step(); err != nil {
+				if !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("call %d (%s) fails: %v, want the error it was given", n, failed, err)
+				}
+				break
+			}
+			done++
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, path)
+		last, err := s.LastTOTP(t.Context(), "ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, _, err := s.AuditEvents(t.Context(), store.AuditFilter{}, store.Page{})
+		if err != nil || (last == 5) != (len(events) == 1) {
+			t.Errorf("call %d (%s) fails: step %d with %d events (%v), want both or none", n, failed, last, len(events), err)
+		}
+		_, account := s.Account(t.Context(), "ann")
+		if done > 0 && account != nil || done > 1 && last != 5 {
+			t.Errorf("call %d (%s) fails: what was acknowledged is lost: %v, step %d", n, failed, account, last)
+		}
+		if failed == FaultCommitted && done == 1 && last != 5 {
+			t.Errorf("call %d: the commit before the lost answer is lost", n)
+		}
+		if failed == "" { // n is more than the journey has calls
+			if n < 8 {
+				t.Errorf("the journey has %d calls, want at least 7", n-1)
+			}
+			return
 		}
 	}
 }

@@ -156,6 +156,9 @@ func (s *Store) write(ctx context.Context, verb op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := s.fault(FaultWrite); err != nil {
+		return err
+	}
 	if u := s.open(ctx); u != nil {
 		return u.run(s, verb)
 	}
@@ -187,6 +190,9 @@ func (u *unit) run(s *Store, verb op) error {
 // read runs a reading verb on what the unit of ctx sees, or on what is committed.
 func (s *Store) read(ctx context.Context, verb op) error {
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.fault(FaultRead); err != nil {
 		return err
 	}
 	u := s.open(ctx)

@@ -43,6 +43,9 @@ func (s *Store) submit(ctx context.Context, ops []op) error {
 	if err := s.broken.Load(); err != nil {
 		return unavailable(*err)
 	}
+	if err := s.fault(FaultCommit); err != nil {
+		return err
+	}
 	r := &request{ops: ops, done: make(chan struct{})}
 	if err := s.enqueue(ctx, r); err != nil {
 		return err
@@ -57,6 +60,9 @@ func (s *Store) submit(ctx context.Context, ops []op) error {
 	}
 	if r.panicked != "" {
 		panic(r.panicked) // where the function came from
+	}
+	if r.err == nil {
+		return s.fault(FaultCommitted)
 	}
 	return r.err
 }
