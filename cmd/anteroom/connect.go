@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"anteroom/admin"
 	"anteroom/config"
 	"anteroom/server"
@@ -90,22 +92,53 @@ func openStore(log *slog.Logger) func(config.Config) (store.Store, error) {
 	}
 }
 
+// with runs do with the administration interface.
+func (a *app) with(do func(ctx context.Context, api *api, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) (err error) {
+		api, err := a.connect(c.Context())
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if closeErr := api.close(); err == nil {
+				err = closeErr
+			}
+		}()
+		err = do(c.Context(), api, args)
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			refused.isFlag = func(name string) bool { return c.Flags().Lookup(name) != nil }
+		}
+		return err
+	}
+}
+
 // refusal is a Problem of the interface, in the words of the command line.
-type refusal struct{ admin.Problem }
+type refusal struct {
+	admin.Problem
+	isFlag func(name string) bool
+}
 
 func (r *refusal) Error() string {
 	switch len(r.Errors) {
 	case 0:
-		return r.Detail
+		return clean(r.Detail)
 	case 1:
-		return flag(r.Errors[0].Field) + ": " + r.Errors[0].Detail
+		return r.mistake(r.Errors[0])
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d things are wrong:", len(r.Errors))
 	for _, m := range r.Errors {
-		b.WriteString("\n  " + flag(m.Field) + ": " + m.Detail)
+		b.WriteString("\n  " + r.mistake(m))
 	}
 	return b.String()
+}
+
+func (r *refusal) mistake(m admin.Mistake) string {
+	name, which := flag(m.Field)
+	if r.isFlag != nil && r.isFlag(name) {
+		name = "--" + name
+	}
+	return clean(name + which + ": " + m.Detail)
 }
 
 // request sends in (nil: nothing; an io.Reader: as it is; else JSON). The caller
@@ -143,7 +176,7 @@ func (c *api) request(ctx context.Context, method, path string, in any) (*http.R
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&p); err != nil || p.Detail == "" {
 		return nil, fmt.Errorf("the service answered %s in words this command does not know; are both of the same version?", resp.Status)
 	}
-	return nil, &refusal{p}
+	return nil, &refusal{Problem: p}
 }
 
 // do sends in and reads the answer into out (nil: not).

@@ -18,22 +18,6 @@ organisation, and accounts belong to one.`,
 		a.orgCreate(), a.orgList(), a.orgShow(), a.orgRename(), a.orgMove())
 }
 
-// with runs do with the administration interface.
-func (a *app) with(do func(ctx context.Context, api *api, args []string) error) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) (err error) {
-		api, err := a.connect(c.Context())
-		if err != nil {
-			return err
-		}
-		defer func() {
-			if closeErr := api.close(); err == nil {
-				err = closeErr
-			}
-		}()
-		return do(c.Context(), api, args)
-	}
-}
-
 func (a *app) orgCreate() *cobra.Command {
 	var in admin.CreateOrganisation
 	c := &cobra.Command{

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -112,37 +113,35 @@ func (a *app) say(answer any, format string, args ...any) error {
 	return a.show(answer, func(t *table) { t.line(format, args...) })
 }
 
-// flag is how the command line calls a field of the interface.
-func flag(field string) string {
-	name, index, _ := strings.Cut(field, "[")
+// flag is how the command line calls a field of the interface, and which of
+// several values it is about.
+func flag(field string) (name, which string) {
+	name, index, several := strings.Cut(field, "[")
 	if i := strings.IndexByte(name, '.'); i > 0 {
 		name = name[i+1:]
 	}
 	name = strings.ReplaceAll(name, "_", "-")
-	names := map[string]string{
-		"redirect-uris": "redirect-uri", "post-logout-redirect-uris": "post-logout-redirect-uri",
-		"grant-types": "grant", "token-endpoint-auth-method": "auth-method", "application-type": "type",
-		"client-name": "name", "client-id": "id", "application": "app", "organisation": "org", "scope": "scopes",
-		"id-token-signed-response-alg": "id-token-alg", "access-token-signing-alg": "access-token-alg",
-		"audiences": "audience", "access": "role",
-	}
-	if short, ok := names[name]; ok {
+	if short, ok := flagNames[name]; ok {
 		name = short
 	}
-	if index != "" {
-		return name + " " + ordinal(index)
+	if n, err := strconv.Atoi(strings.TrimSuffix(index, "]")); several && err == nil {
+		which = " (the " + ordinal(n+1) + ")"
 	}
-	return name
+	return name, which
 }
 
-// ordinal turns the rest of an index, "2]", into "(the 3rd)".
-func ordinal(index string) string {
-	n := 0
-	if _, err := fmt.Sscanf(index, "%d", &n); err != nil {
-		return ""
-	}
+// flagNames are the flags whose name is not that of the field.
+var flagNames = map[string]string{
+	"redirect-uris": "redirect-uri", "post-logout-redirect-uris": "post-logout-redirect-uri",
+	"grant-types": "grant", "token-endpoint-auth-method": "auth-method", "application-type": "type",
+	"client-name": "name", "client-id": "id", "application": "app", "organisation": "org", "scope": "scopes",
+	"id-token-signed-response-alg": "id-token-alg", "access-token-signing-alg": "access-token-alg",
+	"audiences": "audience", "access": "role",
+}
+
+func ordinal(n int) string {
 	suffix := "th"
-	switch n++; {
+	switch {
 	case n%100 >= 11 && n%100 <= 13:
 	case n%10 == 1:
 		suffix = "st"
@@ -151,5 +150,5 @@ func ordinal(index string) string {
 	case n%10 == 3:
 		suffix = "rd"
 	}
-	return fmt.Sprintf("(the %d%s)", n, suffix)
+	return strconv.Itoa(n) + suffix
 }
