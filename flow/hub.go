@@ -94,6 +94,9 @@ func (h *Hub) Require(step Step, next web.Handler) web.Handler {
 		}
 		if d.Error == nil && d.Step == step {
 			p.Step = step
+			if step != StepLogin && p.AccountID == "" {
+				p.AccountID = p.Account.ID // the session's: what is proved now is proved about her
+			}
 			return next(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, p)))
 		}
 		return h.follow(w, r, p, d)
@@ -210,8 +213,14 @@ func (h *Hub) prove(w http.ResponseWriter, r *http.Request, in Interaction, prov
 			return err
 		}
 		p, d, err := h.decide(ctx, after, before)
-		if err != nil || !d.Reached {
+		if err != nil {
 			return err
+		}
+		if !d.Reached && newFactor(in, after) {
+			return h.standing(ctx, after.AccountID, after.SecondFactor.At)
+		}
+		if !d.Reached {
+			return nil
 		}
 		session, err = h.openSession(ctx, p, d.Auth, before, change)
 		if err != nil {
@@ -244,6 +253,11 @@ func (h *Hub) prove(w http.ResponseWriter, r *http.Request, in Interaction, prov
 		return err
 	}
 	return h.follow(w, r, p, d)
+}
+
+func newFactor(before, after Interaction) bool {
+	had, has := before.SecondFactor, after.SecondFactor
+	return has != nil && (had == nil || !had.At.Equal(has.At) || had.Method != has.Method)
 }
 
 // follow does what a Decision says.

@@ -35,6 +35,7 @@ type house struct {
 	clock  atomic.Int64
 	mu     sync.Mutex
 	issued []flow.Authentication
+	during func() // runs while a code is being accepted
 }
 
 func (s *house) now() time.Time { return time.UnixMicro(s.clock.Load()).UTC() }
@@ -118,6 +119,9 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
 		return nil
 	})
 	step(flow.StepChallenge, func(_ *flow.Pending, form url.Values, in *flow.Interaction) error {
+		if s.during != nil {
+			s.during()
+		}
 		if form.Get("code") != "right" {
 			return web.BadRequest("wrong code")
 		}
@@ -476,6 +480,45 @@ func TestNoAccessIsSaidWithTwoWaysOn(t *testing.T) {
 	back := b.at(b.post(&url.URL{Scheme: "http", Host: p.url.Host, Path: "/refuse", RawQuery: denied.url.RawQuery}), "/portal")
 	if !strings.Contains(back.body, "error=access_denied") {
 		t.Errorf("the portal got %q", back.body)
+	}
+}
+
+// Step-up: a session of a password alone goes on with the code alone.
+func TestSessionOfAPasswordStepsUpWithACode(t *testing.T) {
+	s := newHouse(t)
+	require := func(mfa bool) {
+		if _, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.RequireMFA = mfa; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	require(false)
+	b := s.browser(t)
+	p := b.get("/authorize")
+	b.at(b.post(p.url, "username", "ann"), "/portal")
+	require(true)
+	s.pass(time.Minute)
+	p = b.at(b.get("/authorize"), "/mfa/challenge")
+	b.at(b.post(p.url, "code", "right"), "/portal")
+	if first, second := s.issued[0], s.issued[1]; first.SessionID != second.SessionID || second.ACR != flow.ACRMulti || !second.AuthTime.After(first.AuthTime) {
+		t.Errorf("issued %+v, then %+v", first, second)
+	}
+}
+
+// A reset that commits while a code is being accepted wins.
+func TestFactorProvedDuringAResetDoesNotCount(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	p := b.get("/authorize")
+	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
+	s.pass(time.Second)
+	s.during = func() {
+		if _, err := s.store.UpdateAccount(context.Background(), "ann", func(a *store.Account) error { a.NotBefore = s.now().Add(time.Second); return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	b.at(b.post(p.url, "code", "right"), "/login")
+	if len(s.issued) != 0 {
+		t.Error("a code was issued")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"anteroom/internal/audit"
 	"anteroom/internal/seal"
@@ -76,9 +77,6 @@ func (c sessionChange) hash(h *Hub) string { return h.digestSession(c.token) }
 // already, a renewal (same sid, new token) for the same account, else a new one
 // that ends the browser's session of another account.
 func (h *Hub) openSession(ctx context.Context, p *Pending, auth Authentication, before *store.Session, c sessionChange) (*store.Session, error) {
-	if err := h.standing(ctx, auth); err != nil {
-		return nil, err
-	}
 	now := h.now()
 	say := func(s *store.Session) error {
 		s.TokenHash, s.AuthTime, s.AMR, s.ACR = c.hash(h), auth.AuthTime, auth.AMR, auth.ACR
@@ -88,6 +86,9 @@ func (h *Hub) openSession(ctx context.Context, p *Pending, auth Authentication, 
 	if before != nil && before.AccountID == auth.AccountID && !before.AuthTime.Before(p.Account.NotBefore) {
 		if !auth.AuthTime.After(before.AuthTime) && slices.Equal(auth.AMR, before.AMR) {
 			return before, nil
+		}
+		if err := h.standing(ctx, auth.AccountID, auth.AuthTime); err != nil {
+			return nil, err
 		}
 		s, err := h.store.RenewSession(ctx, before.ID, now, say)
 		if err != nil {
@@ -99,6 +100,9 @@ func (h *Hub) openSession(ctx context.Context, p *Pending, auth Authentication, 
 		if err := h.endSession(ctx, *before); err != nil {
 			return nil, err
 		}
+	}
+	if err := h.standing(ctx, auth.AccountID, auth.AuthTime); err != nil {
+		return nil, err
 	}
 	s := store.Session{ID: c.id, AccountID: auth.AccountID, CreatedAt: now}
 	_ = say(&s) // never fails
@@ -112,9 +116,9 @@ var errEnded = errors.New("flow: the account's sign-ins were ended meanwhile")
 
 // standing makes the commit fail if the account was disabled, or its second
 // factor or password reset, since it was looked at.
-func (h *Hub) standing(ctx context.Context, auth Authentication) error {
-	_, err := h.store.UpdateAccount(ctx, auth.AccountID, func(a *store.Account) error {
-		if a.State == store.AccountDisabled || auth.AuthTime.Before(a.NotBefore) {
+func (h *Hub) standing(ctx context.Context, accountID string, provedAt time.Time) error {
+	_, err := h.store.UpdateAccount(ctx, accountID, func(a *store.Account) error {
+		if a.State == store.AccountDisabled || provedAt.Before(a.NotBefore) {
 			return errEnded
 		}
 		return nil
