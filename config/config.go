@@ -98,11 +98,10 @@ func (p Product) IssuerLabel() string {
 	return p.Name
 }
 
-// Password says how long passwords are, and how many are hashed at once.
+// Password says what hashing passwords may take. How long they are is fixed: 15
+// characters alone, 8 with a second factor (package account).
 type Password struct {
-	MinLength                 int // characters, where the password stands alone
-	MinLengthWithSecondFactor int // characters, where a second factor follows
-	Parallel                  int // hashes computed at once; 0: one a processor
+	Parallel int // hashes computed at once; 0: one a processor
 }
 
 // Log says what is logged, and in which form.
@@ -130,10 +129,9 @@ func Default() Config {
 			Invitation:   7 * day,
 			Reset:        time.Hour,
 		},
-		Keys:     Keys{RotateEvery: 90 * day, PublishAhead: day},
-		Product:  Product{Name: "Anteroom"},
-		Password: Password{MinLength: 15, MinLengthWithSecondFactor: 8},
-		Log:      Log{Level: "info", Format: "text"},
+		Keys:    Keys{RotateEvery: 90 * day, PublishAhead: day},
+		Product: Product{Name: "Anteroom"},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }
 

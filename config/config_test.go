@@ -53,7 +53,7 @@ smpt:
 lifetimes:
   code: 1 minute
 password:
-  min_length: 4
+  parallel: 5000
 `)
 	_, err := Load(path, none)
 	mistakes, ok := AsMistakes(err)
@@ -64,8 +64,8 @@ password:
 		"anteroom.yaml:1: issuer: the slash at the end",
 		"anteroom.yaml:2: listen: \"8080\" is not an address with a port",
 		"anteroom.yaml:3: smpt: there is no such key; did you mean smtp?",
-		"anteroom.yaml:6: lifetimes.code: \"1 minute\" is not a time; write a time from 10s to 10m",
-		"anteroom.yaml:8: password.min_length: 4 is out of range; write a number from 8 to 128",
+		"anteroom.yaml:6: lifetimes.code: \"1 minute\" is not a time; write a time from 10s to 1m",
+		"anteroom.yaml:8: password.parallel: 5000 is out of range; write a number from 0 to 1024",
 	}
 	if len(mistakes) != len(want) {
 		t.Fatalf("got %d mistakes, want %d:\n%v", len(mistakes), len(want), err)
@@ -88,7 +88,7 @@ smtp:
   port: 465
   security: tls
   from: Sign-in <no-reply@example.com>
-lifetimes: {session: 1d12h, code: 90s}
+lifetimes: {session: 1d12h, code: 45s}
 operations:
   listen: ""
 keys:
@@ -108,7 +108,7 @@ log:
 		t.Errorf("data folder %s, want it beside the file", c.DataDir)
 	case c.SMTP.Port != 465 || c.SMTP.Security != SecurityTLS:
 		t.Errorf("smtp %+v", c.SMTP)
-	case c.Lifetimes.Session != 36*time.Hour || c.Lifetimes.Code != 90*time.Second:
+	case c.Lifetimes.Session != 36*time.Hour || c.Lifetimes.Code != 45*time.Second:
 		t.Errorf("lifetimes %+v", c.Lifetimes)
 	case c.Operations.Listen != "":
 		t.Errorf("operations listener %q, want it turned off", c.Operations.Listen)
@@ -206,10 +206,10 @@ func TestMistakesByValue(t *testing.T) {
 		{"plain password", "smtp:\n  host: mail.example.com\n  from: a@b.example\n  username: u\n  password: p\n  security: none", "travel unprotected"},
 		{"host with port", "smtp:\n  host: mail.example.com:25\n  from: a@b.example", "the port has its own key"},
 		{"security", "smtp:\n  security: ssl", "write starttls, tls or none"},
-		{"code for an hour", "lifetimes:\n  code: 1h", "1h is out of range; write a time from 10s to 10m"},
+		{"code for an hour", "lifetimes:\n  code: 1h", "1h is out of range; write a time from 10s to 1m"},
 		{"negative", "lifetimes:\n  session: -5m", "out of range"},
 		{"rotation", "keys:\n  publish_ahead: 20d\n  rotate_every: 10d", "replaced before it signs"},
-		{"lengths", "password:\n  min_length: 10\n  min_length_with_second_factor: 12", "write at most 10"},
+		{"hashes", "password:\n  parallel: many", "is not a whole number"},
 		{"colour", "product:\n  colour: blue", "is not a colour"},
 		{"colon", `product: {totp_issuer: "A: B"}`, "cannot show a name with a colon"},
 		{"logo", "product:\n  logo_url: http://example.com/x.png", "not an https URL"},
@@ -364,4 +364,33 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestNotesAreAboutWhatIsAllowedButWorthAThought(t *testing.T) {
+	base := Default()
+	base.Issuer, base.SMTP.Host, base.SMTP.From = "https://id.example.com", "mail.example.com", "a@example.com"
+	for _, tc := range []struct {
+		name   string
+		change func(c *Config)
+		want   string // "": no note
+	}{
+		{"behind a proxy on this machine", func(*Config) {}, ""},
+		{"behind a known proxy", func(c *Config) {
+			c.Listen, c.TrustedProxies = ":8080", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		}, ""},
+		{"behind an unknown proxy", func(c *Config) { c.Listen = ":8080" }, "trusted_proxies"},
+		{"own certificate", func(c *Config) { c.Listen, c.TLS = ":443", TLS{"a", "b"} }, ""},
+		{"no mail", func(c *Config) { c.SMTP.Host = "" }, "smtp.host"},
+		{"open metrics", func(c *Config) { c.Operations.Listen = ":9090" }, "operations.listen"},
+		{"http", func(c *Config) { c.Issuer = "http://localhost:8080" }, "issuer is http"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := base
+			tc.change(&c)
+			notes := strings.Join(c.Notes(), "\n")
+			if tc.want == "" && notes != "" || !strings.Contains(notes, tc.want) {
+				t.Errorf("got %q, want a note about %q", notes, tc.want)
+			}
+		})
+	}
 }

@@ -32,7 +32,7 @@ var sections = []section{
 	{"lifetimes", "How long things are good for. Durations are written as 90s, 10m, 12h or 30d."},
 	{"keys", "The ring of keys that sign tokens."},
 	{"product", "How the sign-in service calls itself where no portal is concerned."},
-	{"password", "How long passwords are, and how many are hashed at once."},
+	{"password", "What hashing passwords may take of the machine."},
 	{"log", "The log goes to standard error."},
 }
 
@@ -87,12 +87,12 @@ func (c *Config) lifetimeSettings() []setting {
 			doc: "Single sign-on: how long a browser stays signed in after the last sign-in."},
 		{key: "lifetimes.interaction", target: &l.Interaction, min: 5 * minute, max: day,
 			doc: "How long a sign-in may take from the first page to the last."},
-		{key: "lifetimes.code", target: &l.Code, min: 10 * time.Second, max: 10 * minute,
-			doc: "Authorization codes (RFC 6749 section 4.1.2 allows ten minutes at most)."},
+		{key: "lifetimes.code", target: &l.Code, min: 10 * time.Second, max: minute,
+			doc: "Authorization codes. A minute is the most that certification allows."},
 		{key: "lifetimes.access_token", target: &l.AccessToken, min: minute, max: day,
 			doc: "Access tokens. They are verified without asking us, so a revoked right lasts this long at worst."},
 		{key: "lifetimes.id_token", target: &l.IDToken, min: minute, max: day, doc: "ID tokens."},
-		{key: "lifetimes.refresh_token", target: &l.RefreshToken, min: 10 * minute, max: 400 * day,
+		{key: "lifetimes.refresh_token", target: &l.RefreshToken, min: 10 * minute, max: 365 * day,
 			doc: "Refresh tokens; each use gives a new one that is good for this long again."},
 		{key: "lifetimes.invitation", target: &l.Invitation, min: hour, max: 90 * day, doc: "Activation links."},
 		{key: "lifetimes.reset", target: &l.Reset, min: 5 * minute, max: day, doc: "Links to choose a new password."},
@@ -104,7 +104,6 @@ func (c *Config) lifetimeSettings() []setting {
 }
 
 func (c *Config) policySettings() []setting {
-	p := &c.Password
 	return []setting{
 		{key: "product.name", target: &c.Product.Name, doc: "The name on pages and in mails."},
 		{key: "product.totp_issuer", target: &c.Product.TOTPIssuer, example: "Example Corp",
@@ -113,11 +112,7 @@ func (c *Config) policySettings() []setting {
 			doc: "https URL of an image."},
 		{key: "product.colour", target: &c.Product.Colour, example: `"#1f5fbf"`, doc: "Accent colour as #rrggbb, in quotes."},
 
-		{key: "password.min_length", target: &p.MinLength, least: 8, most: 128,
-			doc: "Characters, where an application asks for nothing but the password."},
-		{key: "password.min_length_with_second_factor", target: &p.MinLengthWithSecondFactor, least: 8, most: 128,
-			doc: "Characters, where a second factor follows."},
-		{key: "password.parallel", target: &p.Parallel, least: 0, most: 1024,
+		{key: "password.parallel", target: &c.Password.Parallel, least: 0, most: 1024,
 			doc: "Hashes (argon2id, 19 MiB each) computed at once; others wait their turn. 0 means one for each processor."},
 
 		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},

@@ -201,10 +201,6 @@ func (v *validator) smtp() {
 // relations checks settings against each other.
 func (v *validator) relations() {
 	c := v.c
-	if c.Password.MinLengthWithSecondFactor > c.Password.MinLength {
-		v.fail("password.min_length_with_second_factor", "it is larger than password.min_length",
-			fmt.Sprintf("write at most %d", c.Password.MinLength))
-	}
 	if c.Keys.PublishAhead >= c.Keys.RotateEvery {
 		v.fail("keys.publish_ahead", "a key would be replaced before it signs", "write less than keys.rotate_every")
 	}

@@ -115,7 +115,7 @@ func (a *app) orgMove() *cobra.Command {
 		Use:   "move ID [PARENT]",
 		Short: "Put an organisation under another one, or at the top",
 		Example: `  anteroom org move acme-north acme
-  anteroom org move acme-north            to the top`,
+  anteroom org move acme-north            # to the top`,
 		Args: wantsUpTo("ID", "PARENT"),
 		RunE: a.with(func(ctx context.Context, api *api, args []string) error {
 			parent := ""

@@ -80,8 +80,8 @@ Try it with people, mail and two portals, all on this machine:
 
 Run it for real:
 
-  anteroom init --issuer https://id.example.com    write anteroom.yaml, every key explained
-  anteroom config check                            all mistakes at once, with the fix
+  anteroom init --issuer https://id.example.com    # write anteroom.yaml, every key explained
+  anteroom config check                            # all mistakes at once, with the fix
   anteroom serve
 
 Then, while it runs or while it does not (commands find out by themselves):
