@@ -24,7 +24,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/makiuchi-d/gozxing"
-	"github.com/makiuchi-d/gozxing/qrcode"
+	"github.com/makiuchi-d/gozxing/multi/qrcode"
 )
 
 // patience is how long a page may take before the test gives up.
@@ -135,7 +135,10 @@ func (c *chromiumTab) watch() {
 		case *log.EventEntryAdded:
 			// A page with a 4xx status is logged as a resource that failed to
 			// load; journeys into dead ends look at such pages on purpose.
-			if ev.Entry.Level == log.EntryLevelError && !strings.HasPrefix(ev.Entry.Text, "Failed to load resource: the server responded") {
+			// A restart refuses connections for a moment.
+			expected := strings.HasPrefix(ev.Entry.Text, "Failed to load resource: the server responded") ||
+				strings.HasPrefix(ev.Entry.Text, "Failed to load resource: net::ERR_CONNECTION_REFUSED")
+			if ev.Entry.Level == log.EntryLevelError && !expected {
 				complain(ev.Entry.Text + " (" + ev.Entry.URL + ")")
 			}
 		case *runtime.EventExceptionThrown:
@@ -351,6 +354,11 @@ func (c *chromiumTab) Field(name string) string {
 	return eval[string](c, "(document.querySelector('input[name="+name+"]') || {value: ''}).value")
 }
 
+func (c *chromiumTab) Ways() int {
+	c.t.Helper()
+	return eval[int](c, "[...document.querySelectorAll('main a[href], main button')].filter((e) => e.checkVisibility()).length")
+}
+
 // Scan takes a picture of the page and reads the QR in it, as a phone does. The
 // text beside it must say the same.
 func (c *chromiumTab) Scan() string {
@@ -405,11 +413,16 @@ func readQR(picture []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
+	// The reader for several codes looks at every triple of corners; the other
+	// one takes its first guess, which is wrong for one code in fifty.
+	found, err := qrcode.NewQRCodeMultiReader().DecodeMultiple(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
 	if err != nil {
 		return "", err
 	}
-	return found.GetText(), nil
+	if len(found) != 1 {
+		return "", fmt.Errorf("%d codes in one picture", len(found))
+	}
+	return found[0].GetText(), nil
 }
 
 func (c *chromiumTab) New() Tab {

@@ -26,6 +26,8 @@ type Tab interface {
 	Href(id string) string
 	// Field returns the value of the field with this name.
 	Field(name string) string
+	// Ways counts what the page offers to press: links and buttons of its main part.
+	Ways() int
 	// Scan reads the authenticator page as a phone would and returns the secret.
 	Scan() string
 	// New opens another tab of the same browser.
@@ -82,6 +84,7 @@ func (p *plain) Text(id string) string    { return p.v.Text(id) }
 func (p *plain) Items(id string) []string { return p.v.Items(id) }
 func (p *plain) Href(id string) string    { return p.v.Attr(id, "href") }
 func (p *plain) Field(name string) string { return p.v.Field(name) }
+func (p *plain) Ways() int                { return p.v.Ways() }
 func (p *plain) Shot(string)              {}
 func (p *plain) New() Tab                 { return &plain{t: p.t, v: p.v.Tab()} }
 

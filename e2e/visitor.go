@@ -171,6 +171,18 @@ func (v *Visitor) Field(name string) string {
 	return attr(find(v.page, func(n *html.Node) bool { return n.Data == "input" && attr(n, "name") == name }), "value")
 }
 
+// Ways counts what the page offers to press: links and buttons of its main part.
+func (v *Visitor) Ways() int {
+	n := 0
+	walk(find(v.page, func(n *html.Node) bool { return n.Data == "main" }), func(e *html.Node) bool {
+		if e.Type == html.ElementNode && (e.Data == "a" && attr(e, "href") != "" || e.Data == "button" && !has(e, "hidden")) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
 // Press follows the link with this id, or sends the form of the button with this
 // id, with fields filled in. A field that the form lacks is an error: nobody
 // could have typed into it.
