@@ -87,9 +87,13 @@ type Reason struct {
 }
 
 func viewAccount(a store.Account) Account {
+	profile := a.Profile
+	if profile == nil {
+		profile = map[string]any{} // {} rather than null
+	}
 	return Account{
 		ID: a.ID, UserName: a.UserName, Email: a.Email, EmailVerified: a.EmailVerified, State: a.State,
-		Organisation: a.OrganisationID, Name: a.DisplayName(), Profile: a.Profile,
+		Organisation: a.OrganisationID, Name: a.DisplayName(), Profile: profile,
 		HasPassword: a.PasswordHash != "", PasswordChangedAt: a.PasswordChangedAt,
 		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
@@ -158,7 +162,7 @@ func (a *API) detail(ctx context.Context, acct store.Account) (AccountDetail, er
 	}).Items
 	out.Invitations = list(invited, "", func(i store.Invitation) Invitation { return viewInvitation(i, now) }).Items
 	out.Sessions = list(sessions, "", func(s store.Session) Session {
-		return Session{s.ID, s.AuthTime, s.AMR, s.ACR, s.ExpiresAt, s.Address, s.UserAgent}
+		return Session{s.ID, s.AuthTime, filled(s.AMR), s.ACR, s.ExpiresAt, s.Address, s.UserAgent}
 	}).Items
 	return out, nil
 }

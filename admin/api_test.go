@@ -2,8 +2,10 @@ package admin_test
 
 import (
 	"encoding/json"
+	"flag"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -243,4 +245,23 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q reads as %s here and as %s there", data, a, b)
 		}
 	})
+}
+
+var update = flag.Bool("update", false, "write golden files")
+
+func TestTheReferenceIsUpToDate(t *testing.T) {
+	const path = "../docs/admin-api.md"
+	var b strings.Builder
+	if err := admin.WriteReference(&b); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || string(want) != b.String() {
+		t.Errorf("%s is out of date (%v); write it with: go test ./admin -update", path, err)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"anteroom/internal/audit"
 	"anteroom/store"
@@ -16,7 +15,6 @@ import (
 // backup streams a copy of the store. The length is sent first, so that a copy
 // that was cut off on its way is noticed.
 func (a *API) backup(w http.ResponseWriter, c call) error {
-	unhurried(w)
 	dir, err := os.MkdirTemp(a.Scratch, ".backup-*") // mode 0700
 	if err != nil {
 		return fmt.Errorf("make a folder for the backup: %w", err)
@@ -46,12 +44,4 @@ func (a *API) backup(w http.ResponseWriter, c call) error {
 		a.Log.WarnContext(c.ctx, "backup not sent whole", "error", err.Error())
 	}
 	return nil
-}
-
-// unhurried lifts the time limits that the listener sets: what is moved here is
-// as large as the installation.
-func unhurried(w http.ResponseWriter) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})  // without HTTP there is no limit
-	_ = control.SetWriteDeadline(time.Time{}) // likewise
 }

@@ -73,7 +73,6 @@ type ImportResult struct {
 }
 
 func (a *API) importAccounts(w http.ResponseWriter, c call) error {
-	unhurried(w)
 	out := ImportResult{Lines: []account.ImportReport{}}
 	body := http.MaxBytesReader(w, c.Body, maxImport)
 	var err error

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -20,6 +21,7 @@ type Route struct {
 	Query   []string     // parameters that are understood; others are mistakes
 	In      reflect.Type // of the JSON body; nil: none
 	Out     reflect.Type // of the JSON answer; nil: not JSON
+	slow    bool         // as large as the installation: the listener's time limits do not hold
 	serve   func(a *API, w http.ResponseWriter, c call) error
 }
 
@@ -29,7 +31,7 @@ func Routes() []Route {
 	return slices.Concat([]Route{
 		get("/accounts", "List accounts, by id", (*API).listAccounts, append(paging, "name")...),
 		post("/accounts/invite", "Invite somebody to an application", (*API).invite),
-		{Method: http.MethodPost, Path: "/accounts/import", Summary: "Move people in: one JSON object a line", serve: (*API).importAccounts, Out: reflect.TypeFor[ImportResult]()},
+		{Method: http.MethodPost, Path: "/accounts/import", Summary: "Move people in: one JSON object a line", slow: true, serve: (*API).importAccounts, Out: reflect.TypeFor[ImportResult]()},
 		get("/accounts/{account}", "Show an account (by id, user name or e-mail address)", (*API).showAccount),
 		patch("/accounts/{account}", "Change names, organisation and profile", (*API).changeAccount),
 		act("/accounts/{account}/disable", "Keep an account out", (*API).disable),
@@ -55,10 +57,10 @@ func Routes() []Route {
 		get("/keys", "List signing keys, oldest first", (*API).listKeys),
 		post("/keys/rotate", "Make new signing keys", (*API).rotateKeys),
 		get("/audit", "List audit entries, oldest first", (*API).listAudit, append(paging, "account", "type", "since", "until", "last")...),
-		post("/audit/verify", "Walk the chain of the audit log", (*API).verifyAudit),
+		slow(post("/audit/verify", "Walk the chain of the audit log", (*API).verifyAudit)),
 		get("/mail", "List mail that waits or was given up", (*API).listMail, paging...),
 		post("/mail/test", "Send a test message now", (*API).testMail),
-		{Method: http.MethodPost, Path: "/backup", Summary: "Stream a consistent copy of the store", serve: (*API).backup},
+		{Method: http.MethodPost, Path: "/backup", Summary: "Stream a consistent copy of the store", slow: true, serve: (*API).backup},
 	})
 }
 
@@ -118,6 +120,11 @@ func withBody[In, Out any](method, path, summary string, f func(*API, call, In) 
 	}
 }
 
+func slow(r Route) Route {
+	r.slow = true
+	return r
+}
+
 func answer[Out any](status int, f func(*API, call) (Out, error)) func(*API, http.ResponseWriter, call) error {
 	return func(a *API, w http.ResponseWriter, c call) error {
 		out, err := f(a, c)
@@ -156,10 +163,20 @@ func (a *API) edge(route Route) http.Handler {
 			a.fail(w, r, err)
 			return
 		}
+		if route.slow {
+			unhurried(w)
+		}
 		if err := route.serve(a, w, call{Request: r, ctx: r.Context(), actor: actor}); err != nil {
 			a.fail(w, r, err)
 		}
 	})
+}
+
+// unhurried lifts the time limits that the listener sets.
+func unhurried(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{})  // without HTTP there is no limit
+	_ = control.SetWriteDeadline(time.Time{}) // likewise
 }
 
 func checkQuery(r *http.Request, known []string) error {

@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
+	"anteroom/admin"
 	"anteroom/config"
 	"anteroom/store"
 )
@@ -122,11 +122,11 @@ func (s *Server) listen() (all []*listener, err error) {
 		return nil, err
 	}
 	all = append(all, &listener{"public", s.httpServer(s.Handler()), public})
-	admin, err := adminListener(s.config.AdminSocket())
+	socket, err := admin.Listen(s.config.AdminSocket())
 	if err != nil {
 		return all, err
 	}
-	all = append(all, &listener{"administration", s.httpServer(s.Admin), admin})
+	all = append(all, &listener{"administration", s.httpServer(s.Admin), socket})
 	if s.config.Operations.Listen != "" {
 		ops, err := net.Listen("tcp", s.config.Operations.Listen)
 		if err != nil {
@@ -163,24 +163,6 @@ func (s *Server) publicListener() (net.Listener, error) {
 	return tls.NewListener(l, &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 	}), nil
-}
-
-// adminListener opens the administration socket: whoever may open the file is
-// the operator. A socket left by a process that died is replaced; the lock on
-// the database says that nobody else serves it.
-func adminListener(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove stale administration socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("open administration socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = l.Close()
-		return nil, fmt.Errorf("protect administration socket: %w", err)
-	}
-	return l, nil
 }
 
 // background is what a node does besides answering.
