@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// load writes units without end and prints the name of each after it was
-// acknowledged: a row, what it used up, and an audit entry, all or nothing.
+// load writes units and prints the name of each after it was acknowledged: a row,
+// what it used up, and an audit entry, all or nothing. It ends after 50 errors.
 func load(path string) {
 	s, err := Open(path, Options{Log: quiet()})
 	if err != nil {
@@ -45,6 +45,7 @@ func load(path string) {
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	failures := 0
 	for worker := range 16 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
@@ -58,6 +59,9 @@ func load(path string) {
 				mu.Lock()
 				if err != nil {
 					fmt.Println("error", err)
+					if failures++; failures == 50 {
+						os.Exit(1)
+					}
 				} else {
 					fmt.Println("ack", name)
 				}
