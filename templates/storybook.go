@@ -215,7 +215,7 @@ func sampleQR() template.HTML {
 			fmt.Fprintf(&path, "M%d %dh1v1h-1z", i%size+4, i/size+4)
 		}
 	}
-	return template.HTML(fmt.Sprintf(`<svg id="totp-qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %[1]d" role="img" aria-label="QR code for your authenticator" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%[1]dv%[1]dH0z"/><path d="%s"/></svg>`, size+8, path.String()))
+	return template.HTML(fmt.Sprintf(`<svg id="totp-qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[1]d" width="%[2]d" height="%[2]d" role="img" aria-label="QR code for your authenticator" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%[1]dv%[1]dH0z"/><path d="%[3]s"/></svg>`, size+8, 5*(size+8), path.String()))
 }
 
 const sampleQRBits = "/rAUTT/BKN8l0G6R2OkLt1lJsmXbrblX4uwVhZNpB/qqqqr+Ab3rDACLy96//NCnUb9M9tzJd42mg77m5pakWMBEDwuetcN7qFlecpKLFr5pSzrEgrlVGHWpBb9GpQvdACm6wqnKvHtRDNxmwF+ZsfZ9CJ3JGqhqrGwKK8HWzBmA8Ta8fXzms00cKCJdpIuieDc5SBdGdMP78O8XOWKaQOeNedjCd3NI/ABFljdFP6GSR6swSq518auoeqZf/dMuqsI66MOW+RsEqCxra/72bhTJAA=="
