@@ -126,7 +126,7 @@ func (h *Hub) Load(r *http.Request, id string) (Interaction, bool) {
 }
 
 func (h *Hub) alive(in Interaction) bool {
-	return in.FinishedAt.IsZero() && h.now().Before(in.ExpiresAt)
+	return in.FinishedAt.IsZero() && h.now().Before(in.ExpiresAt) && !in.StartedAt.Before(h.restoredAt)
 }
 
 func (h *Hub) save(w http.ResponseWriter, r *http.Request, in Interaction) error {

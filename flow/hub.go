@@ -27,6 +27,7 @@ type Store interface {
 	store.Consents
 	store.Sessions
 	store.Once
+	store.Metadata
 	store.AuditLog
 }
 
@@ -57,6 +58,7 @@ type Hub struct {
 	prefix      string
 	sessionLife time.Duration
 	pendingLife time.Duration
+	restoredAt  time.Time // interactions that began before are over: what consumed them may be lost
 }
 
 // New returns a Hub. It fails if the issuer is not a URL.
@@ -77,6 +79,16 @@ func New(o Options) (*Hub, error) {
 		h.pendingLife = time.Hour
 	}
 	h.cookies, h.prefix = newCookieStore(o.Seal, issuer)
+	restored, err := o.Store.Meta(context.Background(), store.MetaRestored)
+	if errors.Is(err, store.ErrNotFound) {
+		return h, nil
+	}
+	if err == nil {
+		h.restoredAt, err = time.Parse(time.RFC3339Nano, restored)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read when the database was restored: %w", err)
+	}
 	return h, nil
 }
 

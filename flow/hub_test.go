@@ -30,12 +30,15 @@ import (
 // posts, its engine remembers what was issued.
 type house struct {
 	*httptest.Server
-	hub    *flow.Hub
-	store  *bolt.Store
-	clock  atomic.Int64
-	mu     sync.Mutex
-	issued []flow.Authentication
-	during func() // runs while a code is being accepted
+	hub     *flow.Hub
+	store   *bolt.Store
+	seal    *seal.Keyring
+	pages   *templates.Renderer
+	handler http.Handler
+	clock   atomic.Int64
+	mu      sync.Mutex
+	issued  []flow.Authentication
+	during  func() // runs while a code is being accepted
 }
 
 func (s *house) now() time.Time { return time.UnixMicro(s.clock.Load()).UTC() }
@@ -76,11 +79,20 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	s.Server = httptest.NewServer((&web.Wear{Log: slog.New(slog.DiscardHandler)}).Handler(mux))
+	s.seal, s.pages = k, pages
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
+	s.restart(t)
+	s.seed(t)
+	return s
+}
+
+// restart makes a new hub over the same store, as a new process does.
+func (s *house) restart(t *testing.T) {
+	t.Helper()
+	var err error
 	s.hub, err = flow.New(flow.Options{
-		Issuer: s.URL, Store: db, Seal: k, Pages: pages, Now: s.now,
+		Issuer: s.URL, Store: s.store, Seal: s.seal, Pages: s.pages, Now: s.now,
 		MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) {
 			return a.UserName != "zoe", nil
 		},
@@ -89,9 +101,9 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	s.hub.Engine = s
-	s.routes(mux, &web.Edge{Pages: pages, Log: slog.New(slog.DiscardHandler)})
-	s.seed(t)
-	return s
+	mux := http.NewServeMux()
+	s.routes(mux, &web.Edge{Pages: s.pages, Log: slog.New(slog.DiscardHandler)})
+	s.handler = (&web.Wear{Log: slog.New(slog.DiscardHandler)}).Handler(mux)
 }
 
 func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
@@ -520,6 +532,23 @@ func TestFactorProvedDuringAResetDoesNotCount(t *testing.T) {
 	if len(s.issued) != 0 {
 		t.Error("a code was issued")
 	}
+}
+
+// After a restore nobody goes on with a sign-in of before: the record that it was
+// finished may be lost with the newer database.
+func TestInteractionsOfBeforeARestoreAreOver(t *testing.T) {
+	s := newHouse(t)
+	b := s.browser(t)
+	p := b.get("/authorize")
+	s.pass(time.Minute)
+	if err := s.store.SetMeta(t.Context(), store.MetaRestored, s.now().Format(time.RFC3339Nano)); err != nil {
+		t.Fatal(err)
+	}
+	s.restart(t)
+	if got := b.post(p.url, "username", "ann"); got.status != http.StatusGone {
+		t.Errorf("%d at %s, want 410", got.status, got.url)
+	}
+	b.signIn("ann")
 }
 
 func TestBrowserKeepsFewPendingInteractions(t *testing.T) {
