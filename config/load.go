@@ -98,52 +98,20 @@ func (s setting) isSecret() bool { _, ok := s.target.(*Secret); return ok }
 // apply puts the entries in, and returns all mistakes, those of Validate included.
 func (c *Config) apply(raw []entry, dir string, mistakes Mistakes) error {
 	known := map[string]setting{}
-	lines := map[string]int{}
 	for _, s := range c.settings() {
 		known[s.key] = s
 	}
-	bad := map[string]bool{}
-	fail := func(e entry, what, fix string) {
-		mistakes = append(mistakes, Mistake{Key: e.key, Where: e.where, What: what, Fix: fix, line: e.line})
-		bad[strings.TrimSuffix(e.key, "_file")], bad[e.key] = true, true
-	}
+	lines := map[string]int{} // where a key was set, for what Validate finds
+	bad := map[string]bool{}  // keys that nothing more needs to be said about
 	for _, e := range raw {
-		s, ok := known[e.key]
-		secret, isFile := known[strings.TrimSuffix(e.key, "_file")]
-		if !ok && isFile && secret.isSecret() {
-			s = secret
-			text, err := readSecret(resolve(dir, e.text))
-			if err != nil {
-				fail(e, err.Error(), "make the file readable for this user, or correct its path")
-				continue
-			}
-			if c.sources[s.key] != "" && e.line > 0 {
-				fail(e, s.key+" is set as well", "keep one of the two")
-				continue
-			}
-			e.text, ok = text, true
-		} else if ok && s.isSecret() && e.line > 0 && c.sources[s.key] != "" {
-			fail(e, s.key+"_file is set as well", "keep one of the two")
-			continue
+		s, what, fix := c.accept(&e, known, dir)
+		if what != "" {
+			mistakes = append(mistakes, Mistake{Key: e.key, Where: e.where, What: what, Fix: fix, line: e.line})
+			bad[strings.TrimSuffix(e.key, "_file")] = true
+		} else if e.kind != empty {
+			c.sources[s.key], lines[s.key] = e.where, e.line
+			delete(bad, s.key) // a good variable mends a bad line
 		}
-		if !ok && isSection(e.key) {
-			fail(e, "this is a section, it has no value of its own", "write its keys on the lines below it, indented")
-			continue
-		}
-		if !ok {
-			fail(e, "there is no such key", suggest(e.key, known))
-			continue
-		}
-		if e.kind == empty {
-			continue
-		}
-		if what, fix := s.set(e, dir); what != "" {
-			fail(e, what, fix)
-			continue
-		}
-		c.sources[s.key] = e.where
-		lines[s.key] = e.line
-		delete(bad, s.key) // a good variable mends a bad line
 	}
 	if c.sources["data"] == "" {
 		c.DataDir = resolve(dir, c.DataDir)
@@ -158,6 +126,32 @@ func (c *Config) apply(raw []entry, dir string, mistakes Mistakes) error {
 		}
 	}
 	return mistakes.orNil()
+}
+
+// accept finds the setting of an entry, reads its secret file if it names one,
+// and sets the value. what is "" when it worked.
+func (c *Config) accept(e *entry, known map[string]setting, dir string) (s setting, what, fix string) {
+	s, ok := known[e.key]
+	twin := "_file"
+	if base, isFile := strings.CutSuffix(e.key, "_file"); !ok && isFile && known[base].isSecret() {
+		text, err := readSecret(resolve(dir, e.text))
+		if err != nil {
+			return s, err.Error(), "make the file readable for this user, or correct its path"
+		}
+		s, ok, twin, e.text = known[base], true, "", text
+	}
+	switch {
+	case !ok && isSection(e.key):
+		return s, "this is a section, it has no value of its own", "write its keys on the lines below it, indented"
+	case !ok:
+		return s, "there is no such key", suggest(e.key, known)
+	case s.isSecret() && e.line > 0 && c.sources[s.key] != "":
+		return s, s.key + twin + " is set as well", "keep one of the two"
+	case e.kind == empty:
+		return s, "", ""
+	}
+	what, fix = s.set(*e, dir)
+	return s, what, fix
 }
 
 // resolve makes a relative path start at the folder of the configuration file.

@@ -62,18 +62,20 @@ Roles are written as KEY, or KEY@ORGANISATION for a role held for an organisatio
 			if err := api.do(ctx, http.MethodPost, "/accounts/invite", in, &out); err != nil {
 				return err
 			}
-			return a.show(out, func(t *table) {
-				what := "has access to %s now, and an invitation is on its way."
-				if out.Created {
-					what = "is invited to %s, and the mail is on its way."
-				}
-				t.line("%s "+what, out.Account.UserName, in.Application)
-				t.line("The link, good until %s:", moment(out.ExpiresAt))
-				t.line("  %s", out.Link)
-			})
+			return a.show(out, func(t *table) { printInvited(t, out, in.Application) })
 		})(c, args)
 	}
 	return c
+}
+
+func printInvited(t *table, out admin.InviteResult, application string) {
+	what := "has access to %s now, and an invitation is on its way."
+	if out.Created {
+		what = "is invited to %s, and the mail is on its way."
+	}
+	t.line("%s "+what, out.Account.UserName, application)
+	t.line("The link, good until %s:", moment(out.ExpiresAt))
+	t.line("  %s", out.Link)
 }
 
 // open returns the file of a flag, or standard input for "-".
