@@ -70,10 +70,14 @@ func (h *Handler) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if !errors.Is(err, store.ErrConsumed) {
 		return err
 	}
-	// Of several equal codes sent at once one wins; this was another.
-	last, lastErr := h.last(r.Context(), p.Account.ID)
-	if lastErr != nil {
-		return lastErr
+	// Of several equal codes sent at once one wins; this was another. Or a
+	// diagnosis spoke about this code, and so spent it.
+	if err := h.replayed(r, p, Replayed); err != nil {
+		return err
+	}
+	last, err := h.last(r.Context(), p.Account.ID)
+	if err != nil {
+		return err
 	}
 	return h.refuseCode(w, r, p, Finding{Reason: Replayed, Wait: waitAfter(max(last, m.step), h.now())})
 }

@@ -23,7 +23,6 @@ type Store interface {
 	store.UnitOfWork
 	store.Authenticators
 	store.RecoveryCodes
-	store.Failures
 	store.Once
 	store.Metadata
 	store.AuditLog
@@ -175,29 +174,19 @@ func (h *Handler) refused(r *http.Request, p *flow.Pending, why Reason) error {
 	return nil
 }
 
-// replayWindow is how long further replays of an account are not recorded again.
-const replayWindow = period * time.Second
-
 // replayed records that something spent was sent again. It is no guess, so it
 // does not count as a failure: a form sent twice must not lock anybody out. Since
-// nothing else bounds it, one event stands for all within the window.
+// nothing else bounds it, one event stands for all of a time step.
 func (h *Handler) replayed(r *http.Request, p *flow.Pending, why Reason) error {
-	key := "second-replayed/" + p.Account.ID
-	seen, err := h.Store.Failure(r.Context(), key, h.now())
-	if err != nil {
-		return fmt.Errorf("look up replays: %w", err)
-	}
-	if seen.Count > 0 {
-		return nil
-	}
-	err = h.Store.Do(r.Context(), func(ctx context.Context) error {
-		seen, err := h.Store.RecordFailure(ctx, key, h.now(), replayWindow)
-		if err != nil || seen.Count > 1 {
+	now := h.now()
+	step := StepAt(now)
+	err := h.Store.Do(r.Context(), func(ctx context.Context) error {
+		if err := h.Store.UseOnce(ctx, "replay recorded", codeKey(p.Account.ID, string(why), step), now, stepStart(step+1)); err != nil {
 			return err
 		}
 		return h.record(ctx, &p.Interaction, audit.SecondFactorRefused, map[string]string{"reason": string(why)})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrConsumed) {
 		return fmt.Errorf("record replay: %w", err)
 	}
 	return nil
@@ -211,12 +200,18 @@ func (h *Handler) mailFrame(p *flow.Pending) templates.MailFrame {
 	}
 }
 
-// tell enqueues a mail to the pending account, if it has an address.
+// tell enqueues a mail to the pending account, if it has an address. One that
+// mail cannot be sent to must not keep anybody from signing in.
 func (h *Handler) tell(ctx context.Context, p *flow.Pending, m templates.Mail) error {
 	if p.Account.Email == "" {
 		return nil
 	}
-	if err := h.Outbox.Enqueue(ctx, p.Account.Email, m); err != nil {
+	err := h.Outbox.Enqueue(ctx, p.Account.Email, m)
+	if errors.Is(err, store.ErrInvalid) {
+		h.log().WarnContext(ctx, "no mail can be sent to the account", "account", p.Account.ID, "error", err)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("enqueue mail: %w", err)
 	}
 	return nil
