@@ -119,7 +119,7 @@ or an e-mail address. Secrets are shown once, when they are made.
 `
 
 const referenceTail = `
-The body of ` + "`/accounts/import`" + ` is one JSON object a line: ` + "`anteroom account import --help`" + ` lists the
+The body of ` + "`/accounts/import`" + ` is one JSON object a line: ` + "`anteroom account import FILE`" + ` has a help that lists the
 keys. The answer of ` + "`/backup`" + ` is the copy itself.
 
 <!-- Made from admin/routes.go: go test ./admin -update -->
