@@ -78,7 +78,12 @@ func presented(r *http.Request, form url.Values) (clientMethod, credential, erro
 			found, given = append(found, m), c
 		}
 	}
+	asserted := form.Get("client_assertion") != "" || form.Get("client_assertion_type") != ""
 	switch {
+	case asserted && len(found) > 0 && found[0].name != "none":
+		return clientMethod{}, given, refuse("invalid_request", "Two methods of client authentication in one request: %s and an assertion.", found[0].name)
+	case asserted:
+		return clientMethod{}, given, errClient(errors.New("a client assertion, which no method reads"))
 	case len(found) == 0:
 		return clientMethod{}, given, errClient(errors.New("no credentials"))
 	case len(found) > 1:

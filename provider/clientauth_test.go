@@ -39,6 +39,8 @@ func TestClientAuthentication(t *testing.T) {
 		"a public client with a secret":    {posted("spa"), 401, "invalid_client"},
 		"nothing":                          {nil, 401, "invalid_client"},
 		"two methods":                      {both(basic("web"), posted("web")), 400, "invalid_request"},
+		"an assertion":                     {func(_ *http.Request, f url.Values) { f.Set("client_assertion", "a.b.c"); f.Set("client_id", "spa") }, 401, "invalid_client"},
+		"an assertion and a secret":        {both(basic("web"), func(_ *http.Request, f url.Values) { f.Set("client_assertion_type", "x") }), 400, "invalid_request"},
 		"two clients":                      {both(basic("web"), publicly("other")), 400, "invalid_request"},
 		"not base64":                       {header("Basic ###"), 401, "invalid_client"},
 		"no colon":                         {header("Basic d2Vi"), 401, "invalid_client"},

@@ -62,7 +62,7 @@ func (p *Provider) admitCode(ctx context.Context, x *exchange) error {
 		return orBad(err, badCode)
 	}
 	x.scopes = x.grant.Scopes
-	return x.narrow(x.grant.Audiences)
+	return x.narrow()
 }
 
 // settleCode uses the code up and adds the first refresh token.
@@ -170,7 +170,7 @@ func (p *Provider) admitRefresh(ctx context.Context, x *exchange) error {
 		}
 		x.scopes = slices.DeleteFunc(slices.Clone(x.scopes), func(s string) bool { return !contains(asked, s) })
 	}
-	return x.narrow(x.grant.Audiences)
+	return x.narrow()
 }
 
 // recheck asks at every refresh what was asked at the sign-in: is the account

@@ -47,6 +47,11 @@ func TestIntrospectionLeaksNothing(t *testing.T) {
 			t.Errorf("%s: %d %s", name, res.StatusCode, res.text)
 		}
 	}
+	// The same keys, another issuer.
+	foreign := newRig(t).post(PathToken, url.Values{"grant_type": {"client_credentials"}}, basic("web"))
+	if res := r.post(PathIntrospect, url.Values{"token": {str(foreign.json["access_token"])}}, basic("web")); res.text != dead {
+		t.Errorf("a token of another issuer: %s", res.text)
+	}
 	r.wantError(r.post(PathIntrospect, url.Values{"token": {str(got["access_token"])}}, publicly("spa")), 401, "invalid_client")
 	r.wantError(r.post(PathIntrospect, url.Values{"token": {str(got["access_token"])}}, nil), 401, "invalid_client")
 	r.wantError(r.post(PathIntrospect, nil, basic("web")), 400, "invalid_request")

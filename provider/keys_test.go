@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,11 +259,11 @@ func TestNodesLearnOfNewKeys(t *testing.T) {
 // RELIABILITY: signing keys rotate under load.
 func TestTokensVerifyWhileKeysRotateUnderLoad(t *testing.T) {
 	r := newRig(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	var stop atomic.Bool
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
-			for ctx.Err() == nil {
+			for !stop.Load() {
 				token, err := r.p.keys.sign(t.Context(), "ES256", typeAccessToken, accessClaims{ID: "x"})
 				if err != nil {
 					t.Error(err)
@@ -280,7 +281,7 @@ func TestTokensVerifyWhileKeysRotateUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	cancel()
+	stop.Store(true)
 	wait.Wait()
 }
 

@@ -102,6 +102,28 @@ func TestRefreshDropsScopesThatTheClientLost(t *testing.T) {
 	}
 }
 
+func TestRefreshDropsResourcesThatTheClientLost(t *testing.T) {
+	r := newRig(t)
+	query := ask("web")
+	query["resource"] = []string{"https://api.example", "https://b.example"}
+	first := r.post(PathToken, redemption(r.code(query)), basic("web"))
+	if err := changeClient("web", func(c *store.Client) { c.Audiences = []string{"https://b.example"} })(r); err != nil {
+		t.Fatal(err)
+	}
+	form := refreshment(str(first.json["refresh_token"]))
+	form.Set("resource", "https://api.example")
+	r.wantError(r.post(PathToken, form, basic("web")), 400, "invalid_target")
+	form.Del("resource")
+	res := r.post(PathToken, form, basic("web"))
+	if _, claims := payload(t, str(res.json["access_token"])); claims["aud"] != "https://b.example" {
+		t.Errorf("aud %v", claims["aud"])
+	}
+	if err := changeClient("web", func(c *store.Client) { c.Audiences = nil })(r); err != nil {
+		t.Fatal(err)
+	}
+	r.wantError(r.post(PathToken, refreshment(str(res.json["refresh_token"])), basic("web")), 400, "invalid_target")
+}
+
 func TestRefreshFollowsConsent(t *testing.T) {
 	r := newRig(t)
 	ctx := t.Context()

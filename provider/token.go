@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/ory/fosite"
 
@@ -71,7 +72,11 @@ func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
 		return nil, err
 	}
 	x := &exchange{now: p.now(), client: c, form: form}
-	if x.app, err = p.store.Application(ctx, c.ApplicationID); err != nil {
+	x.app, err = p.store.Application(ctx, c.ApplicationID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errClient(err) // deleted a moment ago, with its clients
+	}
+	if err != nil {
 		return nil, fmt.Errorf("load application %q: %w", c.ApplicationID, err)
 	}
 	if err := grant.admit(p, ctx, x); err != nil {
@@ -153,18 +158,21 @@ func newTokenAnswer(x *exchange, response fosite.AccessResponder) *tokenAnswer {
 }
 
 // narrow applies the resource parameter of a token request (RFC 8707 section
-// 2.2): some of what was granted, or all of it.
-func (x *exchange) narrow(granted []string) error {
-	asked := x.form["resource"]
-	if len(asked) == 0 {
-		x.resources = granted
-		return nil
+// 2.2): some of what was granted, or all of it. What the client is not registered
+// for any more is not granted any more.
+func (x *exchange) narrow() error {
+	granted := slices.DeleteFunc(slices.Clone(x.grant.Audiences), func(r string) bool { return !contains(x.client.Audiences, r) })
+	if len(granted) == 0 && len(x.grant.Audiences) > 0 {
+		return refuse("invalid_target", "This client is no longer registered for the resources of this grant.")
 	}
-	for _, r := range asked {
+	x.resources = granted
+	if asked := x.form["resource"]; len(asked) > 0 {
+		x.resources = asked
+	}
+	for _, r := range x.resources {
 		if !contains(granted, r) {
 			return refuse("invalid_target", "The resource %s was not granted.", r)
 		}
 	}
-	x.resources = asked
 	return nil
 }

@@ -29,8 +29,8 @@ func TestUserInfoHasTheClaimsOfTheScopesInTheirTypes(t *testing.T) {
 	} {
 		got := r.tokens("third", "scope", scope)
 		want["sub"] = "ann"
-		res := r.get(PathUserInfo, nil)
-		if res = r.post(PathUserInfo, nil, withToken(str(got["access_token"]))); !reflect.DeepEqual(res.json, want) {
+		res := r.post(PathUserInfo, nil, withToken(str(got["access_token"])))
+		if !reflect.DeepEqual(res.json, want) {
 			t.Errorf("%s: got %v, want %v", scope, res.json, want)
 		}
 		if res.Header.Get("Cache-Control") != "no-store" {
