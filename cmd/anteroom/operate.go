@@ -91,7 +91,7 @@ func (a *app) auditList() *cobra.Command {
 		Use:   "list",
 		Short: "List entries, oldest first: the last 50, or what is asked for",
 		Example: `  anteroom audit list --account ann@acme.example
-  anteroom audit list --type signin.refused --since 2026-03-01T00:00:00Z --all`,
+  anteroom audit list --type second_factor.refused --since 2026-03-01T00:00:00Z --all`,
 		Args: wants(),
 	}
 	f := c.Flags()

@@ -13,7 +13,6 @@ import (
 // The fixed words of the log. Details carry more, never a secret, a code or a token.
 const (
 	SignedIn              = "session.opened"
-	SignInRefused         = "signin.refused" // Details: reason
 	SignedOut             = "session.ended"
 	SessionsEnded         = "sessions.ended"
 	AccountCreated        = "account.created"
@@ -37,7 +36,6 @@ const (
 	TermsAccepted         = "terms.accepted" // Details: version, hash
 	ConsentGiven          = "consent.given"  // Details: scopes
 	ConsentRefused        = "consent.refused"
-	ConsentRevoked        = "consent.revoked"
 	AccessGranted         = "access.granted"
 	AccessActivated       = "access.activated"
 	AccessRevoked         = "access.revoked"

@@ -17,7 +17,6 @@ type Kind struct {
 // Kinds is the table of all fixed words, in groups. docs/audit.md is made from it.
 var Kinds = []Kind{
 	{SignedIn, "A browser was signed in: the facts proved reached what the application asks.", "acr"},
-	{SignInRefused, "A sign-in was refused.", "reason"},
 	{SignedOut, "A session was ended by the member or a portal.", ""},
 	{SessionsEnded, "All sessions and grants of an account were ended.", "sessions, grants"},
 
@@ -44,7 +43,6 @@ var Kinds = []Kind{
 	{TermsAccepted, "Terms were accepted.", "version, hash"},
 	{ConsentGiven, "An account let a client have scopes.", "scopes"},
 	{ConsentRefused, "An account refused a client.", "scopes"},
-	{ConsentRevoked, "An account took its consent back.", ""},
 	{AccessGranted, "An account was given access to an application, or a role in it.", "organisation, role, state"},
 	{AccessActivated, "An invited access became active.", ""},
 	{AccessRevoked, "An access or a role was taken away.", "organisation, role, state"},
