@@ -47,6 +47,10 @@ shots: deps ## screenshots of every page, light, dark and phone width, into ./sh
 	ANTEROOM_E2E=require ANTEROOM_SHOTS=$(abspath $(SHOTS)) $(GO) test -count=1 -timeout 30m -run 'Journey|Gallery' ./e2e
 	@echo "see $(SHOTS)/"
 
+.PHONY: pictures
+pictures: deps ## the pictures of the README, taken during an activation, into docs/images
+	ANTEROOM_E2E=require ANTEROOM_PICTURES=$(abspath docs/images) $(GO) test -count=1 -timeout 5m -run ReadmePictures ./e2e
+
 .PHONY: bench
 bench: build ## the figures: memory, start, binary size, commits and CPU per sign-in, requests per second
 	$(GO) test -run '^$$' -bench . -benchtime 2s -timeout 30m ./internal/bench

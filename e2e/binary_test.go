@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"anteroom/internal/demo"
+	"anteroom/internal/demo/mailbox"
+)
+
+var build struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// built builds the real thing, once.
+func built(t *testing.T) string {
+	t.Helper()
+	build.once.Do(func() {
+		dir, err := os.MkdirTemp("", "anteroom-e2e-bin-") //nolint:usetesting // outlives the test that builds it
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.path = filepath.Join(dir, "anteroom")
+		out, err := exec.Command("go", "build", "-o", build.path, "anteroom/cmd/anteroom").CombinedOutput()
+		if err != nil {
+			build.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if build.err != nil {
+		t.Fatalf("build the binary: %v", build.err)
+	}
+	return build.path
+}
+
+// process is `anteroom serve`, as operators run it. It survives its own kills.
+type process struct {
+	t      *testing.T
+	issuer string
+	dir    string
+	mail   *mailbox.Mailbox
+	op     *demo.Operator
+	env    []string
+
+	cmd    *exec.Cmd
+	stderr *bytes.Buffer
+}
+
+func serve(t *testing.T) *process {
+	t.Helper()
+	box, err := mailbox.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, log := newLog(t)
+	go func() { _ = box.Serve(l, log) }()
+	t.Cleanup(func() { l.Close() })
+
+	port := freePort(t)
+	p := &process{t: t, issuer: fmt.Sprintf("http://localhost:%d", port), dir: filepath.Join(t.TempDir(), "data"), mail: box}
+	p.op = demo.NewOperator(filepath.Join(p.dir, "admin.sock"))
+	p.env = append(os.Environ(),
+		"ANTEROOM_ISSUER="+p.issuer, fmt.Sprintf("ANTEROOM_LISTEN=127.0.0.1:%d", port), "ANTEROOM_DATA="+p.dir,
+		fmt.Sprintf("ANTEROOM_OPERATIONS_LISTEN=127.0.0.1:%d", freePort(t)),
+		"ANTEROOM_SMTP_HOST=127.0.0.1", fmt.Sprintf("ANTEROOM_SMTP_PORT=%d", l.Addr().(*net.TCPAddr).Port),
+		"ANTEROOM_SMTP_SECURITY=none", "ANTEROOM_SMTP_FROM=no-reply@example.com", "ANTEROOM_PASSWORD_PARALLEL=8")
+	p.start()
+	t.Cleanup(func() {
+		p.kill()
+		p.op.HTTP.CloseIdleConnections()
+	})
+	return p
+}
+
+// start starts the process and returns when it answers.
+func (p *process) start() {
+	p.t.Helper()
+	p.stderr = &bytes.Buffer{}
+	p.cmd = exec.Command(built(p.t), "serve")
+	p.cmd.Env, p.cmd.Stderr, p.cmd.Dir = p.env, p.stderr, filepath.Dir(p.dir)
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get(p.issuer + "/.well-known/openid-configuration")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			p.kill()
+			p.t.Fatalf("the service did not answer within 20 s:\n%s", p.stderr)
+		}
+	}
+	// The socket opens after the public listener.
+	eventually(p.t, "an answer at the administration socket", 10*time.Second, func() bool {
+		return p.op.Do(context.Background(), http.MethodGet, "/keys", nil, nil) == nil
+	})
+}
+
+// kill is kill -9.
+func (p *process) kill() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	p.cmd = nil
+}
+
+// terminate is what an init system does: SIGTERM, and the status must be 0.
+func (p *process) terminate() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			p.t.Errorf("after SIGTERM the service ended with %v:\n%s", err, p.stderr)
+		}
+	case <-time.After(25 * time.Second):
+		p.t.Errorf("the service did not stop within 25 s after SIGTERM")
+		_ = p.cmd.Process.Kill()
+		<-ended
+	}
+	p.cmd = nil
+}
+
+func TestASecondServiceOnOneDatabaseStopsAndSaysWhoHoldsIt(t *testing.T) {
+	p := serve(t)
+	second := exec.Command(built(t), "serve")
+	second.Env = append(p.env, fmt.Sprintf("ANTEROOM_LISTEN=127.0.0.1:%d", freePort(t)), fmt.Sprintf("ANTEROOM_OPERATIONS_LISTEN=127.0.0.1:%d", freePort(t)))
+	second.Dir = filepath.Dir(p.dir)
+	start := time.Now()
+	out, err := second.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("the second one ended with %v", err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %s, want 3 s at most", took)
+	}
+	if !strings.Contains(string(out), fmt.Sprintf("process %d", p.cmd.Process.Pid)) {
+		t.Errorf("it does not say who holds the database (process %d): %s", p.cmd.Process.Pid, out)
+	}
+}
