@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -143,12 +144,24 @@ func split(encoded string) []string {
 	return chunks
 }
 
+// Compressors and their windows are large (1.2 MB to write, 40 KB to read), and
+// a sign-in needs several: they are used again.
+var (
+	writers = sync.Pool{New: func() any {
+		z, err := flate.NewWriter(io.Discard, flate.BestSpeed)
+		if err != nil {
+			panic(err) // only levels fail, and this one exists
+		}
+		return z
+	}}
+	readers = sync.Pool{New: func() any { return flate.NewReader(nil) }}
+)
+
 func pack(plain []byte) ([]byte, error) {
 	var buf bytes.Buffer
-	z, err := flate.NewWriter(&buf, flate.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
+	z := writers.Get().(*flate.Writer)
+	defer writers.Put(z)
+	z.Reset(&buf)
 	if _, err := z.Write(plain); err != nil {
 		return nil, err
 	}
@@ -159,8 +172,11 @@ func pack(plain []byte) ([]byte, error) {
 }
 
 func unpack(packed []byte) ([]byte, error) {
-	z := flate.NewReader(bytes.NewReader(packed))
-	defer z.Close()
+	z := readers.Get().(io.ReadCloser)
+	defer readers.Put(z)
+	if err := z.(flate.Resetter).Reset(bytes.NewReader(packed), nil); err != nil {
+		return nil, err
+	}
 	plain, err := io.ReadAll(io.LimitReader(z, maxPlain+1))
 	if err != nil || len(plain) > maxPlain {
 		return nil, seal.ErrOpen

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +151,45 @@ func TestCookieFlagsFollowTheIssuer(t *testing.T) {
 		c := w.Result().Cookies()[0]
 		if c.Secure != test.secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
 			t.Errorf("%s: cookie %+v", test.issuer, c)
+		}
+	}
+}
+
+// Compressors are used again, also after an input that cannot be unpacked, and
+// never by two at a time.
+func TestPackedValuesDoNotMix(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			for n := range 20 {
+				want := bytes.Repeat([]byte{byte(i), byte(n), 'x'}, 1+i*n)
+				packed, err := pack(want)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := unpack(packed[:len(packed)/2]); err == nil {
+					t.Error("half of a value was unpacked")
+				}
+				if got, err := unpack(packed); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("got %d bytes (%v), want the %d that were packed", len(got), err, len(want))
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkPack(b *testing.B) {
+	plain := bytes.Repeat([]byte(`{"scope":"openid email"}`), 40)
+	b.ReportAllocs()
+	for b.Loop() {
+		packed, err := pack(plain)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := unpack(packed); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
