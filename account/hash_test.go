@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -159,6 +160,25 @@ func TestHashingIsBounded(t *testing.T) {
 	problem, ok := errors.AsType[*web.Problem](ErrBusy)
 	if !ok || problem.Status != 503 || problem.RetryAfter == 0 {
 		t.Errorf("ErrBusy is %+v, want 503 with Retry-After", problem)
+	}
+}
+
+// An account that does not exist is compared with a hash that costs as much as
+// those of others and that nobody can match.
+func TestNobodysHashCostsAsMuchAsOurs(t *testing.T) {
+	own, err := parseHash(newHash("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dummy := NewHasher(1).dummy
+	if dummy.argonParams != own.argonParams || len(dummy.salt) != len(own.salt) || len(dummy.key) != len(own.key) || dummy.bcrypt != nil {
+		t.Errorf("got %+v, want the costs of %+v", dummy, own)
+	}
+	if other := NewHasher(1).dummy; bytes.Equal(dummy.key, other.key) || bytes.Equal(dummy.salt, other.salt) {
+		t.Error("two hashers have the same one: it is not random")
+	}
+	if dummy.matches("") || dummy.matches("nobody has this password") {
+		t.Error("somebody has it")
 	}
 }
 

@@ -127,3 +127,13 @@ func newHash(password string) string {
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
 		ours.memory, ours.time, ours.lanes, b64.EncodeToString(salt), b64.EncodeToString(key))
 }
+
+// nobodys is a hash under our parameters that no password has: salt and key are
+// random. To compute a real one would cost each start the time and the memory of
+// a hash.
+func nobodys() passwordHash {
+	h := passwordHash{argonParams: ours, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	_, _ = rand.Read(h.salt) // never fails (crypto/rand)
+	_, _ = rand.Read(h.key)
+	return h
+}
