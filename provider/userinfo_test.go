@@ -76,17 +76,26 @@ func TestClaimsThatWereAskedOneByOne(t *testing.T) {
 	}
 
 	// Neither the client's registration nor the person's consent is gone round.
-	if err := changeClient("third", func(c *store.Client) { c.Scopes = []string{"openid", "profile"} })(r); err != nil {
-		t.Fatal(err)
+	none := func(why string) {
+		t.Helper()
+		got := r.tokens("third", "claims", claims)
+		_, id := payload(t, str(got["id_token"]))
+		if id["email_verified"] != nil || id["name"] != nil {
+			t.Errorf("%s: ID token %v", why, id)
+		}
+		if res := r.post(PathUserInfo, nil, withToken(str(got["access_token"]))); len(res.json) != 1 {
+			t.Errorf("%s: userinfo %v", why, res.json)
+		}
 	}
 	r.hub.scopes = func([]string) []string { return []string{"openid"} }
-	got = r.tokens("third", "claims", claims)
-	_, id = payload(t, str(got["id_token"]))
-	if id["email_verified"] != nil || id["name"] != nil {
-		t.Errorf("ID token %v", id)
+	none("consent")
+	r.hub.scopes = nil
+	if err := changeClient("third", func(c *store.Client) { c.Scopes = []string{"openid"} })(r); err != nil {
+		t.Fatal(err)
 	}
-	if res := r.post(PathUserInfo, nil, withToken(str(got["access_token"]))); len(res.json) != 1 {
-		t.Errorf("userinfo %v", res.json)
+	none("registration")
+	if strings.Join(r.hub.last.Ask.Scopes, " ") != "openid" {
+		t.Errorf("consent would be asked for %v", r.hub.last.Ask.Scopes)
 	}
 }
 
