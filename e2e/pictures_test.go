@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
 	"anteroom/internal/demo"
 )
 
@@ -20,7 +23,16 @@ func TestReadmePictures(t *testing.T) {
 	tab := newChromium(t, true).(*chromiumTab)
 	picture := func(name string) {
 		tab.look("light", 390)
-		tab.write(filepath.Join(dir, name+".png"))
+		shot, err := chromedp.Call(tab.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+			Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: new(true),
+			Clip: &page.Viewport{Width: 390, Height: 1120, Scale: 1}, // one size, side by side
+		})
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name+".png"), shot.Data, 0o644)
+		}
+		if err != nil {
+			t.Fatalf("take the picture %s: %v", name, err)
+		}
 		tab.look("light", 0)
 	}
 

@@ -257,10 +257,18 @@ portal can be changed over without an interruption; with --keep-old 0s they end 
 			t.pair("client_id", out.ID)
 			t.pair("client_secret", out.Secret)
 			t.line("")
-			t.line("The secret is not shown again. Older ones work for %s.", keep.String())
+			t.line("The secret is not shown again. %s", older(keep))
 		})
 	})
 	return c
+}
+
+// older says what becomes of the secrets so far.
+func older(keep time.Duration) string {
+	if keep <= 0 {
+		return "Older ones have ended."
+	}
+	return "Older ones work until " + moment(time.Now().Add(keep)) + "."
 }
 
 func (a *app) clientDelete() *cobra.Command {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	stdflag "flag"
 	"fmt"
+	"go/format"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -249,4 +251,55 @@ func slug(heading string) string {
 		}
 		return -1
 	}, strings.ToLower(strings.TrimSpace(heading)))
+}
+
+// The starts in Node.js, Python and Java were tried by hand; the one in Go can
+// be checked here.
+func TestGoStartOfThePortalPageCompiles(t *testing.T) {
+	blocks, _ := split(documents(t)["docs/portal-developer.md"])
+	found := 0
+	for _, b := range blocks {
+		if b.language != "go" {
+			continue
+		}
+		found++
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(strings.Join(b.lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		vet := exec.Command("go", "vet", file)
+		vet.Dir = repository
+		if out, err := vet.CombinedOutput(); err != nil {
+			t.Errorf("docs/portal-developer.md:%d: %v\n%s", b.first, err, out)
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if formatted, err := format.Source(source); err != nil || !bytes.Equal(formatted, source) {
+			t.Errorf("docs/portal-developer.md:%d: not formatted (%v)", b.first, err)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d blocks of Go, want 1", found)
+	}
+}
+
+func TestBrokenLinksAreFound(t *testing.T) {
+	all := documents(t)
+	for target, broken := range map[string]bool{
+		"docs/operator.md":                           false,
+		"docs/operator.md#tls-and-the-reverse-proxy": false,
+		"#limits":                         false,
+		"docs/adr/README.md":              false,
+		"docs/operators.md":               true,
+		"docs/operator.md#tls":            true,
+		"#borders":                        true,
+		"docs/portal-developer.md#nodejs": false,
+		"docs/portal-developer.md#from-nowhere-to-here": true,
+	} {
+		if got := brokenLink(all, "README.md", target); (got != "") != broken {
+			t.Errorf("%s: %q, want broken %v", target, got, broken)
+		}
+	}
 }
