@@ -78,8 +78,8 @@ func (s *Store) Commit(ctx context.Context) error {
 	h.stop()
 	h.unit.mu.Lock()
 	defer h.unit.mu.Unlock()
-	if h.over { // its context ended
-		return ctx.Err()
+	if h.over {
+		return errContextEnded
 	}
 	h.over = true
 	if h.lost != nil {
@@ -88,6 +88,10 @@ func (s *Store) Commit(ctx context.Context) error {
 	}
 	return h.tx.commit(ctx)
 }
+
+// errContextEnded: the unit was rolled back since the context that it was begun
+// with ended.
+var errContextEnded = fmt.Errorf("the unit of work ended with the context that it was begun in: %w", context.Canceled)
 
 // Rollback: see store.UnitOfWork.
 func (s *Store) Rollback(ctx context.Context) error {
@@ -211,10 +215,7 @@ func (u *unit) run(ctx context.Context, verb func(ctx context.Context, t *tx) er
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.over {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return fmt.Errorf("the unit of work is over: %w", store.ErrInvalid)
+		return errContextEnded
 	}
 	return verb(ctx, u.tx)
 }

@@ -1,0 +1,335 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"anteroom/store"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var grants = newTable("grants", 1, func(g *store.Grant) []field {
+	return []field{
+		{"id", &g.ID}, {"client_id", &g.ClientID}, {"application_id", &g.ApplicationID}, {"account_id", &g.AccountID}, {"session_id", &g.SessionID},
+		{"scopes", &g.Scopes}, {"audiences", &g.Audiences}, {"requested_at", when{&g.RequestedAt}}, {"auth_time", when{&g.AuthTime}},
+		{"amr", &g.AMR}, {"acr", &g.ACR}, {"nonce", &g.Nonce}, {"claims", &g.Claims}, {"params", &g.Params},
+		{"created_at", when{&g.CreatedAt}}, {"expires_at", when{&g.ExpiresAt}}, {"revoked_at", when{&g.RevokedAt}}, {"revoked_reason", &g.RevokedReason},
+	}
+})
+
+var codes = newTable("codes", 1, func(c *store.Code) []field {
+	return []field{
+		{"hash", &c.Hash}, {"grant_id", &c.GrantID}, {"redirect_uri", &c.RedirectURI},
+		{"code_challenge", &c.CodeChallenge}, {"code_challenge_method", &c.CodeChallengeMethod},
+		{"issued_at", when{&c.IssuedAt}}, {"expires_at", when{&c.ExpiresAt}}, {"used_at", when{&c.UsedAt}},
+	}
+})
+
+var refreshTokens = newTable("refresh_tokens", 1, func(r *store.RefreshToken) []field {
+	return []field{
+		{"hash", &r.Hash}, {"grant_id", &r.GrantID}, {"scopes", &r.Scopes},
+		{"issued_at", when{&r.IssuedAt}}, {"expires_at", when{&r.ExpiresAt}}, {"used_at", when{&r.UsedAt}}, {"session_bound", &r.SessionBound},
+	}
+})
+
+// IssueCode: see store.Grants. Both inserts go in one round trip; if only one of
+// them found its place free, it is taken back.
+func (s *Store) IssueCode(ctx context.Context, g store.Grant, c store.Code) error {
+	g, c = store.Canonical(g), store.Canonical(c)
+	if err := store.CheckIdentity(g.ID, c.Hash); err != nil {
+		return err
+	}
+	if c.GrantID != g.ID {
+		return fmt.Errorf("code of grant %q with grant %q: %w", c.GrantID, g.ID, store.ErrInvalid)
+	}
+	grant, err := grants.values(&g)
+	if err != nil {
+		return err
+	}
+	code, err := codes.values(&c)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		n, err := t.statements(ctx, nil, line{grants.insertSQL, grant}, line{codes.insertSQL, code})
+		if err != nil {
+			return err
+		}
+		t.wrote = true
+		switch {
+		case n[0] == 1 && n[1] == 1:
+			return nil
+		case n[0] == 1:
+			_, err = t.exec(ctx, `DELETE FROM grants WHERE id = $1`, g.ID)
+		case n[1] == 1:
+			_, err = t.exec(ctx, `DELETE FROM codes WHERE hash = $1`, c.Hash)
+		}
+		return orExists("grant or code", err)
+	})
+}
+
+// CreateGrant: see store.Grants.
+func (s *Store) CreateGrant(ctx context.Context, g store.Grant) error {
+	g = store.Canonical(g)
+	if err := store.CheckIdentity(g.ID); err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, t *tx) error { return grants.insert(ctx, t, g) })
+}
+
+func deadGrant(g store.Grant, now time.Time) error {
+	return dead("grant", time.Time{}, g.RevokedAt, g.ExpiresAt, now)
+}
+
+// Grant: see store.Grants.
+func (s *Store) Grant(ctx context.Context, id string, now time.Time) (g store.Grant, err error) {
+	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+		if g, err = grants.get(ctx, t, grants.byKey, store.Text(id)); err != nil {
+			return err
+		}
+		return deadGrant(g, now)
+	})
+	return g, err
+}
+
+// withGrant reads a code or a token together with its grant.
+func withGrant[T any](ctx context.Context, t *tx, tb *table[T], hash string) (row T, g store.Grant, err error) {
+	sql := "SELECT " + tb.of("x") + ", " + grants.of("g") + " FROM " + tb.name + " x JOIN grants g ON g.id = x.grant_id WHERE x.hash = $1"
+	n, err := t.statement(ctx, sql, []any{store.Text(hash)}, func(r pgx.Rows) error {
+		fields := append(tb.fields(&row), grants.fields(&g)...)
+		if err := r.Scan(targets(fields)...); err != nil {
+			return fmt.Errorf("read %s: %w", tb.name, err)
+		}
+		mend(fields)
+		return nil
+	})
+	return row, g, gone(tb.name, n, err)
+}
+
+// sooner is the earlier of two ends.
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func deadCode(c store.Code, g store.Grant, now time.Time) error {
+	return dead("code", c.UsedAt, g.RevokedAt, sooner(c.ExpiresAt, g.ExpiresAt), now)
+}
+
+func deadToken(r store.RefreshToken, g store.Grant, now time.Time) error {
+	return dead("refresh token", r.UsedAt, g.RevokedAt, sooner(r.ExpiresAt, g.ExpiresAt), now)
+}
+
+// useUp marks a code or token used if it and its grant are alive. If not, it
+// returns false, and the caller asks why.
+func useUp(ctx context.Context, t *tx, name, hash string, now time.Time, condition string, args ...any) (bool, error) {
+	n, err := t.exec(ctx, `UPDATE `+name+` SET used_at = $2 FROM grants g
+		WHERE hash = $1 AND used_at IS NULL AND g.id = grant_id AND g.revoked_at IS NULL AND `+name+`.expires_at > $2 AND g.expires_at > $2`+condition,
+		append([]any{store.Text(hash), at(now)}, args...)...)
+	return n == 1, err
+}
+
+// Code: see store.Grants.
+func (s *Store) Code(ctx context.Context, hash string, now time.Time) (c store.Code, g store.Grant, err error) {
+	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+		if c, g, err = withGrant(ctx, t, codes, hash); err != nil {
+			return err
+		}
+		return deadCode(c, g, now)
+	})
+	return c, g, err
+}
+
+// errLostRace: a row that was dead a moment ago is alive now, which happens when
+// the unit that used it was rolled back in between.
+var errLostRace = fmt.Errorf("somebody else was at it: %w", store.ErrUnavailable)
+
+// RedeemCode: see store.Grants.
+func (s *Store) RedeemCode(ctx context.Context, hash string, now time.Time) error {
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		for range maxTries {
+			if won, err := useUp(ctx, t, "codes", hash, now, ""); err != nil || won {
+				return err
+			}
+			c, g, err := withGrant(ctx, t, codes, hash)
+			if err == nil {
+				err = deadCode(c, g, now)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return errLostRace
+	})
+}
+
+// CreateRefreshToken: see store.Grants.
+func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) error {
+	r = store.Canonical(r)
+	if err := store.CheckIdentity(r.Hash); err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		rows, err := grants.rows(ctx, t, grants.byKey+` FOR SHARE`, r.GrantID)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return fmt.Errorf("no grant %q: %w", r.GrantID, store.ErrInvalid)
+		}
+		if !rows[0].RevokedAt.IsZero() {
+			return fmt.Errorf("grant: %w", store.ErrRevoked)
+		}
+		return refreshTokens.insert(ctx, t, r)
+	})
+}
+
+// RefreshToken: see store.Grants.
+func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r store.RefreshToken, g store.Grant, err error) {
+	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+		if r, g, err = withGrant(ctx, t, refreshTokens, hash); err != nil {
+			return err
+		}
+		return deadToken(r, g, now)
+	})
+	return r, g, err
+}
+
+// RotateRefreshToken: see store.Grants.
+func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next store.RefreshToken, now time.Time) error {
+	next = store.Canonical(next)
+	if err := store.CheckIdentity(next.Hash); err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		for range maxTries {
+			won, err := useUp(ctx, t, "refresh_tokens", oldHash, now, ` AND g.id = $3`, next.GrantID)
+			if err != nil {
+				return err
+			}
+			if won {
+				return follow(ctx, t, oldHash, next)
+			}
+			old, g, err := withGrant(ctx, t, refreshTokens, oldHash)
+			if err == nil {
+				err = deadToken(old, g, now)
+			}
+			if err != nil {
+				return err
+			}
+			if next.GrantID != g.ID {
+				return fmt.Errorf("a token of grant %q follows one of %q: %w", next.GrantID, g.ID, store.ErrInvalid)
+			}
+		}
+		return errLostRace
+	})
+}
+
+// follow adds the next token of a chain, or takes the use of the old one back.
+func follow(ctx context.Context, t *tx, oldHash string, next store.RefreshToken) error {
+	added, err := refreshTokens.add(ctx, t, next)
+	if err != nil || added {
+		return err
+	}
+	_, err = t.exec(ctx, `UPDATE refresh_tokens SET used_at = NULL WHERE hash = $1`, store.Text(oldHash))
+	return orExists("refresh token", err)
+}
+
+// RevokeGrant: see store.Grants.
+func (s *Store) RevokeGrant(ctx context.Context, id, reason string, now time.Time) error {
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		n, err := t.exec(ctx, `UPDATE grants SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL`, store.Text(id), at(now), store.Text(reason))
+		if err != nil || n == 1 {
+			return err
+		}
+		n, err = t.lock(ctx, `SELECT 1 FROM grants WHERE id = $1`, store.Text(id))
+		return gone("grant", n, err)
+	})
+}
+
+// live is the condition that a filter stands for, with the arguments; now is $1.
+func live(f store.GrantFilter, now time.Time) (condition string, args []any, err error) {
+	all := []string{"revoked_at IS NULL", "expires_at > $1"}
+	args = []any{at(now)}
+	for _, by := range []struct{ column, value string }{
+		{"account_id", f.AccountID}, {"client_id", f.ClientID}, {"application_id", f.ApplicationID}, {"session_id", f.SessionID},
+	} {
+		if by.value != "" {
+			args = append(args, store.Text(by.value))
+			all = append(all, fmt.Sprintf("%s = $%d", by.column, len(args)))
+		}
+	}
+	if len(args) == 1 {
+		return "", nil, fmt.Errorf("a filter that selects every grant: %w", store.ErrInvalid)
+	}
+	return "WHERE " + strings.Join(all, " AND "), args, nil
+}
+
+func newestGrants(rows []store.Grant) {
+	slices.SortFunc(rows, func(a, b store.Grant) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// RevokeGrants: see store.Grants.
+func (s *Store) RevokeGrants(ctx context.Context, f store.GrantFilter, reason string, now time.Time) (ids []string, err error) {
+	condition, args, err := live(f, now)
+	if err != nil {
+		return nil, err
+	}
+	err = s.write(ctx, func(ctx context.Context, t *tx) error {
+		ids = nil
+		rows, err := grants.rows(ctx, t, condition+` ORDER BY id FOR UPDATE`, args...)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		newestGrants(rows)
+		ids = idsOf(rows, func(g store.Grant) string { return g.ID })
+		_, err = t.exec(ctx, `UPDATE grants SET revoked_at = $2, revoked_reason = $3 WHERE id = ANY($1)`, ids, at(now), store.Text(reason))
+		return err
+	})
+	return ids, err
+}
+
+// GrantsOf: see store.Grants.
+func (s *Store) GrantsOf(ctx context.Context, f store.GrantFilter, now time.Time) (rows []store.Grant, err error) {
+	condition, args, err := live(f, now)
+	if err != nil {
+		return nil, err
+	}
+	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+		rows, err = grants.rows(ctx, t, condition, args...)
+		return err
+	})
+	newestGrants(rows)
+	return rows, err
+}
+
+// RevokeAccessToken: see store.Grants.
+func (s *Store) RevokeAccessToken(ctx context.Context, jti string, until time.Time) error {
+	if err := store.CheckIdentity(jti); err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO denied_tokens (jti, until) VALUES ($1, $2)
+			ON CONFLICT (jti) DO UPDATE SET until = excluded.until WHERE denied_tokens.until < excluded.until`, store.Text(jti), store.Time(until))
+		return err
+	})
+}
+
+// AccessTokenRevoked: see store.Grants.
+func (s *Store) AccessTokenRevoked(ctx context.Context, jti string) (denied bool, err error) {
+	err = s.read(ctx, func(ctx context.Context, t *tx) error {
+		n, err := t.lock(ctx, `SELECT 1 FROM denied_tokens WHERE jti = $1`, store.Text(jti))
+		denied = n == 1
+		return err
+	})
+	return denied, err
+}

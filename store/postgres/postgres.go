@@ -1,0 +1,218 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"anteroom/store"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options are all optional.
+type Options struct {
+	Now func() time.Time // time.Now if nil; used where a verb is not given the time
+	Log *slog.Logger     // slog.Default if nil
+	// MaxConns bounds the connections of this node; 20 if zero. The connection
+	// string may say pool_max_conns, which counts if MaxConns is zero.
+	MaxConns int
+	// MaxFailureKeys bounds the failure counters; store.MaxFailureKeys if zero.
+	MaxFailureKeys int
+	// NoMigrate refuses a database whose schema is older than this version's,
+	// or that is empty, instead of bringing it up to date.
+	NoMigrate bool
+}
+
+// Store is a store.Store in a PostgreSQL database.
+type Store struct {
+	pool          *pgxpool.Pool
+	now           func() time.Time
+	log           *slog.Logger
+	maxFailures   int
+	newFailures   atomic.Int64 // since the counters were counted
+	resolveWithin time.Duration
+
+	commits atomic.Int64
+	full    atomic.Bool // the last write found no space
+
+	chaining   chan struct{} // entries wait in audit_inbox
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	closed     atomic.Bool
+}
+
+var _ store.Store = (*Store)(nil)
+
+const defaultConns = 20
+
+// settings of every connection, unless the connection string says otherwise.
+// Times are milliseconds.
+var settings = map[string]string{
+	"application_name":                    "anteroom",
+	"timezone":                            "UTC",
+	"statement_timeout":                   "10000",
+	"lock_timeout":                        "8000",
+	"idle_in_transaction_session_timeout": "30000",
+}
+
+// Open connects to the database that dsn names (a URL or the key=value form of
+// libpq) and brings its schema up to date, one node at a time; an empty database
+// gets one.
+//
+// The error is a sentence for the operator, without the password, if dsn is
+// malformed, the server cannot be reached or refuses, is a read-only replica, or
+// if the database is another program's or was written by a newer version.
+func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
+	config, err := configure(dsn, opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys,
+		resolveWithin: resolveWithin, chaining: make(chan struct{}, 1),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.maxFailures == 0 {
+		s.maxFailures = store.MaxFailureKeys
+	}
+	s.newFailures.Store(int64(s.maxFailures)) // the first new one counts
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, refuse(config, err)
+	}
+	if err := s.prepare(ctx, config, opts.NoMigrate); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.background.Go(func() { s.chainLoop(background) })
+	return s, nil
+}
+
+// configure reads dsn and adds our settings.
+func configure(dsn string, opts Options) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errDSN // err may quote the password
+	}
+	for name, value := range settings {
+		if config.ConnConfig.RuntimeParams[name] == "" {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = acquireWithin
+	}
+	if config.ConnConfig.ValidateConnect == nil {
+		// Of several hosts the one that takes writes: failover needs no more.
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	switch {
+	case opts.MaxConns != 0:
+		config.MaxConns = int32(min(opts.MaxConns, 10_000))
+	case !saysPoolSize(dsn):
+		config.MaxConns = defaultConns
+	}
+	config.MaxConnIdleTime = 5 * time.Minute
+	config.HealthCheckPeriod = 15 * time.Second
+	config.PingTimeout = 2 * time.Second
+	return config, nil
+}
+
+// Commits counts the units of work that changed something and were committed
+// since Open.
+func (s *Store) Commits() int64 { return s.commits.Load() }
+
+func (s *Store) committed(events int) {
+	s.commits.Add(1)
+	s.full.Store(false)
+	if events > 0 {
+		s.wakeChain()
+	}
+}
+
+// notice looks at an error of the server for what concerns all connections.
+func (s *Store) notice(err error) {
+	switch code(err) {
+	case diskFull:
+		if !s.full.Swap(true) {
+			s.log.Error("the database server has no space left; writes are refused until it has", "error", err)
+		}
+	case readOnlyTransaction:
+		s.log.Error("the database server became a read-only replica; connecting anew", "error", err)
+		s.pool.Reset()
+	}
+}
+
+// Ready returns nil when the store can read and write, else the reason. After a
+// full disk it tries to write, and so finds out that there is space again.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return unavailable(errClosed)
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return unavailable(refuse(s.pool.Config(), err))
+	}
+	defer conn.Release()
+	var version int64
+	var product, readOnly string
+	err = conn.QueryRow(ctx, `SELECT product, version, current_setting('transaction_read_only') FROM `+schemaTable+` WHERE id = 1`).Scan(&product, &version, &readOnly)
+	switch {
+	case err != nil:
+		return unavailable(refuse(s.pool.Config(), err))
+	case readOnly == "on":
+		s.pool.Reset()
+		return unavailable(errReadOnly)
+	case version > latest():
+		return unavailable(newer(version))
+	}
+	if s.full.Load() {
+		if _, err := conn.Exec(ctx, `UPDATE `+schemaTable+` SET checked_at = now() WHERE id = 1`); err != nil {
+			return unavailable(refuse(s.pool.Config(), err))
+		}
+		s.full.Store(false)
+		s.log.Info("the database server has space again")
+	}
+	return nil
+}
+
+var errClosed = errors.New("the store is closed")
+
+// closeWithin bounds how long Close waits for units that nobody ended.
+const closeWithin = 10 * time.Second
+
+// Close waits for the units that are open, for ten seconds at most, and closes
+// the connections. What comes later gets ErrUnavailable.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.stop()
+	s.background.Wait()
+	done := make(chan struct{})
+	go func() {
+		s.pool.Close()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(closeWithin):
+		return fmt.Errorf("%d units of work were still open", s.pool.Stat().AcquiredConns())
+	}
+}
