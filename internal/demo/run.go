@@ -46,8 +46,7 @@ func Run(ctx context.Context, o Options, command string, out io.Writer, log *slo
 		})
 	}
 	node := server.New(d.config(), d.rooms, log,
-		server.WithRoute("/demo/", d.mail.Handler("/demo/")),
-		server.WithRoute("/demo", http.RedirectHandler("/demo/", http.StatusSeeOther)),
+		server.WithRoute("/demo", d.mail.Handler("/demo/")),
 		server.WithReady(ready))
 	if err := node.Run(ctx); err != nil {
 		return inUse(err, o.Port, VarPort, "the sign-in service")

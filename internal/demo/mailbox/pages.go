@@ -21,6 +21,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 // the list, each message, its HTML alone (for the frame), and mail.json.
 func (m *Mailbox) Handler(prefix string) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET "+strings.TrimSuffix(prefix, "/"), http.RedirectHandler(prefix, http.StatusSeeOther))
 	mux.HandleFunc("GET "+prefix+"{$}", func(w http.ResponseWriter, _ *http.Request) {
 		show(w, "mailbox.html", map[string]any{"Prefix": prefix, "Messages": m.All()})
 	})
