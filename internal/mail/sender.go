@@ -93,7 +93,7 @@ func (s *Sender) work(ctx context.Context) {
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	glance := 0
+	glance := len(glances)
 	for {
 		select {
 		case <-ctx.Done():

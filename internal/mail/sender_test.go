@@ -1,12 +1,14 @@
 package mail
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +153,57 @@ func TestASlowServerIsCutOff(t *testing.T) {
 	if m := r.pending(t)[0]; m.Attempts != 1 || !m.NextAttempt.Equal(r.clock().Add(time.Minute)) {
 		t.Errorf("outbox %+v, want one attempt and another in a minute", m)
 	}
+}
+
+// What the server took is sent, even if it hangs up before it says goodbye.
+func TestAServerThatHangsUpAfterTakingAMessageGetsItOnce(t *testing.T) {
+	r := newRig(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var took atomic.Int32
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			took.Add(rudeServer(c))
+		}
+	}()
+	r.enqueue(t, "ann@acme.example")
+	r.enqueue(t, "bob@acme.example")
+	r.once(r.sender(SMTP{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Security: NoTLS, From: "a@acme.example", Timeout: 2 * time.Second}))
+	if took.Load() != 2 || len(r.pending(t)) != 0 {
+		t.Errorf("%d taken, %d left; want 2 and 0; log:\n%s", took.Load(), len(r.pending(t)), r.log)
+	}
+}
+
+// rudeServer takes one message and hangs up; it returns how many it took.
+func rudeServer(c net.Conn) int32 {
+	defer func() { _ = c.Close() }()
+	in := bufio.NewScanner(c)
+	say := func(line string) { _, _ = c.Write([]byte(line + "\r\n")) }
+	say("220 rude")
+	data := false
+	for in.Scan() {
+		switch line := in.Text(); {
+		case data && line == ".":
+			say("250 taken")
+			return 1
+		case data:
+		case strings.HasPrefix(line, "EHLO"):
+			say("250 rude")
+		case line == "DATA":
+			data = true
+			say("354 go on")
+		default:
+			say("250 yes")
+		}
+	}
+	return 0
 }
 
 // The claim is what keeps two nodes from sending the same message.

@@ -207,11 +207,35 @@ func TestWrongPasswordIsToldAndNeverLogged(t *testing.T) {
 	if strings.Contains(shown, "the wrong password") || strings.Contains(shown, "dGhlIHdyb25nIHBhc3N3b3Jk") {
 		t.Errorf("the password is shown:\n%s", shown)
 	}
-	eventually(t, "the line is closed after a failed sign-in", func() bool {
-		srv.mu.Lock()
-		defer srv.mu.Unlock()
-		return srv.open == 0
-	})
+}
+
+func TestALineThatCannotBeUsedIsClosed(t *testing.T) {
+	for name, o := range map[string]serverOptions{
+		"no STARTTLS": {}, "no sign-in": {tls: true}, "wrong password": {tls: true, auth: []string{"PLAIN"}},
+	} {
+		r, srv := newRig(t), newServer(t, o)
+		config := srv.config()
+		config.Security, config.UserName, config.Password = StartTLS, user, "wrong"
+		if err := r.sender(config).Test(t.Context(), "ann@acme.example"); err == nil {
+			t.Errorf("%s: it was sent", name)
+		}
+		eventually(t, "the line is closed: "+name, func() bool {
+			srv.mu.Lock()
+			defer srv.mu.Unlock()
+			return srv.open == 0
+		})
+	}
+}
+
+func TestComposeWritesNoHeaderLinesOfOthers(t *testing.T) {
+	config := SMTP{From: "a@acme.example"}
+	m, err := config.compose("id", "ann@acme.example", letter{Subject: "One\r\nBcc: eve@evil.example\u2028two", Text: "x"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.GetGenHeader("Subject"); len(got) != 1 || got[0] != "One Bcc: eve@evil.example two" {
+		t.Errorf("Subject %q", got)
+	}
 }
 
 func TestTestSendsAtOnce(t *testing.T) {
