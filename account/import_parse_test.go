@@ -91,3 +91,19 @@ func FuzzParseImportLine(f *testing.F) {
 		}
 	})
 }
+
+func TestRefusedAccessNamesOnlyWhatWasGiven(t *testing.T) {
+	for _, c := range []struct {
+		one  store.Assignment
+		want string
+	}{
+		{store.Assignment{ApplicationID: "nope"}, `There is no application "nope".`},
+		{store.Assignment{ApplicationID: "a", RoleKey: "viewer"}, `There is no role "viewer" in application "a".`},
+		{store.Assignment{ApplicationID: "a", OrganisationID: "acme"}, `There is no application "a", or no organisation "acme".`},
+		{store.Assignment{ApplicationID: "a", RoleKey: "viewer", OrganisationID: "acme"}, `There is no role "viewer" in application "a", or no organisation "acme".`},
+	} {
+		if got := noSuchAccess(c.one); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.one, got, c.want)
+		}
+	}
+}

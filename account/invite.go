@@ -189,8 +189,7 @@ func (a *Accounts) grant(ctx context.Context, held []store.Assignment, one store
 	}
 	err := a.Store.PutAssignment(ctx, one)
 	if errors.Is(err, store.ErrInvalid) {
-		return &Refused{Sentence: fmt.Sprintf("There is no role %q in application %q, or no organisation %q.",
-			one.RoleKey, one.ApplicationID, one.OrganisationID), Cause: err}
+		return &Refused{Sentence: noSuchAccess(one), Cause: err}
 	}
 	if err != nil {
 		return fmt.Errorf("give access: %w", err)
@@ -199,6 +198,19 @@ func (a *Accounts) grant(ctx context.Context, held []store.Assignment, one store
 		Type: audit.AccessGranted, Actor: one.GrantedBy, AccountID: one.AccountID, ApplicationID: one.ApplicationID,
 		Details: map[string]string{"organisation": one.OrganisationID, "role": one.RoleKey, "state": string(one.State)},
 	})
+}
+
+// noSuchAccess says which of the things that an access is made of may be missing:
+// only those that were given.
+func noSuchAccess(one store.Assignment) string {
+	sentence := fmt.Sprintf("There is no application %q", one.ApplicationID)
+	if one.RoleKey != "" {
+		sentence = fmt.Sprintf("There is no role %q in application %q", one.RoleKey, one.ApplicationID)
+	}
+	if one.OrganisationID != "" {
+		sentence += fmt.Sprintf(", or no organisation %q", one.OrganisationID)
+	}
+	return sentence + "."
 }
 
 // ticket is a new link, made before the unit of work that keeps its hash.
