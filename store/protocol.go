@@ -194,6 +194,71 @@ type Outbox interface {
 	PendingMail(ctx context.Context, page Page) (rows []OutboxMessage, next string, err error)
 }
 
+// Notice tells a client that a session of an account is over (OpenID Connect
+// Back-Channel Logout section 2.4). It is written in the commit that ends the
+// session; the token itself is made when it is delivered.
+type Notice struct {
+	ID          string
+	ClientID    string
+	AccountID   string
+	SessionID   string
+	CreatedAt   time.Time
+	NextAttempt time.Time
+	Attempts    int
+	LastError   string
+	GivenUpAt   time.Time // zero: still tried
+}
+
+// Notices is their outbox, as Outbox is that of mail. Those that were given up
+// are removed by Sweep 30 days after.
+type Notices interface {
+	EnqueueNotice(ctx context.Context, n Notice) error // ErrExists
+	// ClaimNotices returns at most n notices that are due at now, longest due
+	// first, and moves their NextAttempt to now+lease so that no other node takes
+	// them.
+	ClaimNotices(ctx context.Context, now time.Time, lease time.Duration, n int) ([]Notice, error)
+	// NoticeDelivered removes it. ErrNotFound.
+	NoticeDelivered(ctx context.Context, id string) error
+	// NoticeFailed records an attempt: next is when to try again, zero to give
+	// up. ErrNotFound.
+	NoticeFailed(ctx context.Context, id, reason string, now, next time.Time) error
+	// PendingNotices lists by id.
+	PendingNotices(ctx context.Context, page Page) (rows []Notice, next string, err error)
+}
+
+// Device is a device authorization request (RFC 8628 section 3.1): a device
+// without a browser waits until somebody decides on another one.
+type Device struct {
+	Hash          string // keyed hash of the device code
+	UserCodeHash  string // keyed hash of the user code
+	ClientID      string
+	ApplicationID string
+	Scopes        []string // requested
+	Audiences     []string
+	Address       string // where the request came from: a hint for the person
+	UserAgent     string
+	CreatedAt     time.Time
+	ExpiresAt     time.Time // after this nothing can be done with it; Sweep removes it a day later
+	DecidedAt     time.Time // zero: nobody decided
+	GrantID       string    // what was granted; empty: denied, or undecided
+	UsedAt        time.Time // zero: no tokens were issued
+}
+
+// Devices.
+type Devices interface {
+	// CreateDevice returns ErrExists if one of the hashes is taken.
+	CreateDevice(ctx context.Context, d Device) error
+	// Device and DeviceByUserCode return the row together with ErrExpired when
+	// its time is over, ErrNotFound when it is unknown.
+	Device(ctx context.Context, hash string, now time.Time) (Device, error)
+	DeviceByUserCode(ctx context.Context, userCodeHash string, now time.Time) (Device, error)
+	// UpdateDevice applies change to the row as it is when the unit commits: one
+	// whose change refuses a decided or used row is the way to decide or use it
+	// once. The hashes never change (ErrInvalid). Returns ErrNotFound, or
+	// change's error.
+	UpdateDevice(ctx context.Context, hash string, change func(*Device) error) (Device, error)
+}
+
 // AuditEvent is one entry of the append-only log. Seq, PrevHash and Hash are
 // assigned by the store in the commit.
 type AuditEvent struct {

@@ -48,6 +48,8 @@ type Store interface {
 	Failures
 	Once
 	Outbox
+	Notices
+	Devices
 	AuditLog
 	Metadata
 

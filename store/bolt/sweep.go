@@ -23,7 +23,7 @@ var buckets = []bucket{
 	grants.bucket, grantsByAccount, grantsByClient, grantsByApplication, grantsBySession,
 	codes.bucket, codesOf, refreshTokens.bucket, refreshTokensOf, deniedTokens.bucket,
 	failures.bucket, failuresByEnd, once.bucket,
-	outbox.bucket, mailDue,
+	outbox.bucket, mailDue, notices.bucket, noticeDue, devices.bucket, deviceUserCodes,
 	auditLog.bucket, auditByAccount, auditByType, auditHead,
 }
 
@@ -36,6 +36,8 @@ var sweepers = map[bucket]func(t tx, primary string, limit int) (int, error){
 	deniedTokens.bucket: one(deniedTokens.del),
 	once.bucket:         one(once.del),
 	outbox.bucket:       one(outbox.del),
+	notices.bucket:      one(notices.del),
+	devices.bucket:      one(devices.del),
 	failures.bucket:     one(dropFailure),
 	grants.bucket:       sweepGrant,
 }

@@ -30,6 +30,8 @@ var sweepers = []sweeper{
 	expiring("invitations", "id", "expires_at", linkKeep),
 	expiring("resets", "id", "expires_at", linkKeep),
 	expiring("outbox", "id", "given_up_at", mailKeep),
+	expiring("notices", "id", "given_up_at", noticeKeep),
+	expiring("devices", "hash", "expires_at", deviceKeep),
 	sweepGrants,
 }
 

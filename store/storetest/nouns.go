@@ -67,6 +67,8 @@ func protocolNouns(e *env) []noun {
 	token := filled(func(r *store.RefreshToken) { r.GrantID, r.UsedAt = "filled", time.Time{} })
 	signing := filled(func(k *store.SigningKey) { k.PublicJWK = []byte(`{"kty": "EC",  "x": "1"}`) })
 	mail := filled(func(m *store.OutboxMessage) {})
+	notice := filled(func(n *store.Notice) {})
+	device := filled(func(d *store.Device) {})
 	event := filled(func(a *store.AuditEvent) { a.Seq, a.PrevHash, a.Hash = 1, "", "" })
 	want := store.Canonical(event)
 	want.Hash = store.AuditHash(want)
@@ -86,6 +88,10 @@ func protocolNouns(e *env) []noun {
 			func() (any, error) { return first(s.SigningKeys(ctx)) }),
 		made("message", &mail, func() error { return s.EnqueueMail(ctx, mail) },
 			func() (any, error) { return firstOfPage(s.PendingMail(ctx, store.Page{})) }),
+		made("notice", &notice, func() error { return s.EnqueueNotice(ctx, notice) },
+			func() (any, error) { return firstOfPage(s.PendingNotices(ctx, store.Page{})) }),
+		made("device", &device, func() error { return s.CreateDevice(ctx, device) },
+			func() (any, error) { return s.Device(ctx, device.Hash, t0) }),
 		audit,
 	}
 }
@@ -133,6 +139,11 @@ func lookups(e *env, name string) map[string]error {
 	out["DeleteSigningKey"] = s.DeleteSigningKey(ctx, name)
 	out["MailSent"] = s.MailSent(ctx, name)
 	out["MailFailed"] = s.MailFailed(ctx, name, "", t0, t0)
+	out["NoticeDelivered"] = s.NoticeDelivered(ctx, name)
+	out["NoticeFailed"] = s.NoticeFailed(ctx, name, "", t0, t0)
+	note("Device")(s.Device(ctx, name, t0))
+	note("DeviceByUserCode")(s.DeviceByUserCode(ctx, name, t0))
+	note("UpdateDevice")(s.UpdateDevice(ctx, name, func(*store.Device) error { return errors.New("called") }))
 	note("Meta")(s.Meta(ctx, name))
 	return out
 }

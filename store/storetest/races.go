@@ -59,6 +59,8 @@ func contests(e *env) []contest {
 	a := store.Assignment{AccountID: "ann", ApplicationID: "pcc", RoleKey: "user", State: store.AssignmentActive}
 	e.must(s.PutAssignment(ctx, a))
 	e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: "race", NextAttempt: t0}))
+	e.must(s.EnqueueNotice(ctx, store.Notice{ID: "race", NextAttempt: t0}))
+	e.must(s.CreateDevice(ctx, store.Device{Hash: "race", UserCodeHash: "race", ExpiresAt: in(time.Hour)}))
 	return []contest{
 		{"RedeemCode", func(ctx context.Context, s store.Store, _ int) error { return s.RedeemCode(ctx, "code-race", t0) }, store.ErrConsumed},
 		{"RotateRefreshToken", func(ctx context.Context, s store.Store, i int) error {
@@ -93,6 +95,17 @@ func contests(e *env) []contest {
 		}, store.ErrNotFound},
 		{"RevokeConsent", func(ctx context.Context, s store.Store, _ int) error { return s.RevokeConsent(ctx, "ann", "race") }, store.ErrNotFound},
 		{"RemoveAssignment", func(ctx context.Context, s store.Store, _ int) error { return s.RemoveAssignment(ctx, a) }, store.ErrNotFound},
+		{"NoticeDelivered", func(ctx context.Context, s store.Store, _ int) error { return s.NoticeDelivered(ctx, "race") }, store.ErrNotFound},
+		{"UpdateDevice", func(ctx context.Context, s store.Store, _ int) error {
+			_, err := s.UpdateDevice(ctx, "race", func(d *store.Device) error {
+				if !d.UsedAt.IsZero() {
+					return store.ErrConsumed
+				}
+				d.UsedAt = t0
+				return nil
+			})
+			return err
+		}, store.ErrConsumed},
 		{"MailSent", func(ctx context.Context, s store.Store, _ int) error { return s.MailSent(ctx, "race") }, store.ErrNotFound},
 	}
 }

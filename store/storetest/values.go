@@ -287,6 +287,9 @@ func emptyIdentity(e *env) {
 			"CreateSigningKey":         s.CreateSigningKey(ctx, store.SigningKey{KID: id}),
 			"UseOnce, space":           s.UseOnce(ctx, id, "key", t0, in(minute)),
 			"EnqueueMail":              s.EnqueueMail(ctx, store.OutboxMessage{ID: id}),
+			"EnqueueNotice":            s.EnqueueNotice(ctx, store.Notice{ID: id}),
+			"CreateDevice":             s.CreateDevice(ctx, store.Device{Hash: id, UserCodeHash: "u"}),
+			"CreateDevice, user code":  s.CreateDevice(ctx, store.Device{Hash: "d", UserCodeHash: id}),
 			"SetMeta":                  s.SetMeta(ctx, id, "v"),
 		} {
 			e.wants(fmt.Sprintf("%s with an identity of %d bytes", verb, len(id)), err, store.ErrInvalid)
