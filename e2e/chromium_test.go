@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"image"
 	_ "image/png"
@@ -40,10 +41,24 @@ var chromium struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if findChromium() == "" && flag.Lookup("test.list").Value.String() == "" {
+		loudly("anteroom/e2e: SKIPPED every journey in a real browser: there is no Chromium on this machine.\n" +
+			"anteroom/e2e: the same journeys ran over plain HTTP. `make test` installs what is missing, or says what it is.\n")
+	}
 	for i := len(chromium.close) - 1; i >= 0; i-- {
 		chromium.close[i]()
 	}
 	os.Exit(code)
+}
+
+// loudly says something that must not be missed. go test throws away what a
+// passing package prints, so it goes to the terminal as well, if there is one.
+func loudly(message string) {
+	_, _ = os.Stderr.WriteString(message)
+	if tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0); err == nil {
+		_, _ = tty.WriteString(message)
+		_ = tty.Close()
+	}
 }
 
 func findChromium() string {
