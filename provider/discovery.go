@@ -12,7 +12,7 @@ import (
 // it (OpenID Connect Discovery section 3, RFC 8414 section 2).
 func (p *Provider) metadata() map[string]any {
 	var methods, grants, scopes []string
-	for _, m := range clientMethods {
+	for _, m := range p.methods() {
 		methods = append(methods, m.name)
 	}
 	for _, g := range grantTypes {
@@ -47,14 +47,17 @@ func (p *Provider) metadata() map[string]any {
 		"display_values_supported":         []string{"page"},
 		"ui_locales_supported":             []string{"en"},
 
-		"id_token_signing_alg_values_supported":          signingAlgorithms,
-		"token_endpoint_auth_methods_supported":          methods,
-		"revocation_endpoint_auth_methods_supported":     methods,
-		"introspection_endpoint_auth_methods_supported":  secretMethods,
-		"claims_parameter_supported":                     true,
-		"request_parameter_supported":                    false,
-		"request_uri_parameter_supported":                false,
-		"authorization_response_iss_parameter_supported": true,
+		"id_token_signing_alg_values_supported":                    signingAlgorithms,
+		"token_endpoint_auth_methods_supported":                    methods,
+		"revocation_endpoint_auth_methods_supported":               methods,
+		"token_endpoint_auth_signing_alg_values_supported":         slices.Concat(clientAlgorithms, secretAlgorithms),
+		"revocation_endpoint_auth_signing_alg_values_supported":    slices.Concat(clientAlgorithms, secretAlgorithms),
+		"introspection_endpoint_auth_signing_alg_values_supported": slices.Concat(clientAlgorithms, secretAlgorithms),
+		"introspection_endpoint_auth_methods_supported":            secretMethods,
+		"claims_parameter_supported":                               true,
+		"request_parameter_supported":                              false,
+		"request_uri_parameter_supported":                          false,
+		"authorization_response_iss_parameter_supported":           true,
 	}
 }
 

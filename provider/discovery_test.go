@@ -67,14 +67,16 @@ func TestDiscoverySaysExactlyWhatIsOn(t *testing.T) {
 	try(list(t, doc["prompt_values_supported"]), []string{"none", "login", "consent", "select_account", "create"}, "prompt", "prompt", "invalid_request")
 	try(list(t, doc["code_challenge_methods_supported"]), []string{"S256", "plain", "S512"}, "PKCE", "code_challenge_method", "invalid_request")
 	t.Run("client authentication", func(t *testing.T) {
+		r.register(store.Client{ID: "keyed", TokenEndpointAuthMethod: "private_key_jwt", Settings: map[string]any{"jwks": partySet(t)}})
+		r.register(store.Client{ID: "hmac", TokenEndpointAuthMethod: "client_secret_jwt", Secrets: r.derivedSecret("hmac")})
 		on := list(t, doc["token_endpoint_auth_methods_supported"])
-		for method, who := range map[string]as{"client_secret_basic": basic("web"), "client_secret_post": posted("post"), "none": publicly("spa")} {
+		for method, who := range map[string]as{"client_secret_basic": basic("web"), "client_secret_post": posted("post"), "none": publicly("spa"), "private_key_jwt": r.byKey("keyed", "ES256"), "client_secret_jwt": r.bySecretJWT("hmac")} {
 			res := r.post(PathToken, redemption("x"), who)
 			if (res.json["error"] == "invalid_client") == slices.Contains(on, method) {
 				t.Errorf("%s: %s", method, res.text)
 			}
 		}
-		if len(on) != 3 {
+		if len(on) != 5 { // without certificates, which TestClientCertificates turns on
 			t.Errorf("%v: a method without a test", on)
 		}
 		if slices.Contains(list(t, doc["introspection_endpoint_auth_methods_supported"]), "none") {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -31,6 +32,9 @@ type exchange struct {
 	client    store.Client
 	app       store.Application
 	form      url.Values
+	request   *http.Request
+	spends    []spend  // to be used up with the request
+	spent     bool     // they were
 	scopes    []string // of the access token
 	resources []string
 

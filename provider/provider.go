@@ -43,6 +43,7 @@ type Store interface {
 	store.Grants
 	store.SigningKeys
 	store.Once
+	store.Metadata
 	store.AuditLog
 }
 
@@ -98,6 +99,11 @@ type Options struct {
 	Now       func() time.Time
 	Lifetimes Lifetimes
 	Keys      KeyPolicy
+	// KeySource fetches the keys of clients that publish them (jwks_uri); nil:
+	// clients register their keys.
+	KeySource KeySource
+	// MutualTLS turns client certificates on; nil: off.
+	MutualTLS *MutualTLS
 }
 
 // Provider is the OpenID Provider. Its methods serve the endpoints; it is safe
@@ -116,6 +122,9 @@ type Provider struct {
 	keys      *Keys
 	fosite    *fosite.Fosite
 	discovery document
+	keySource KeySource
+	mutualTLS *MutualTLS
+	restored  time.Time // the store's backup was put back then; zero: never
 }
 
 // New returns a Provider. It makes the first signing keys if there are none, and
@@ -128,11 +137,15 @@ func New(o Options) (*Provider, error) {
 	p := &Provider{
 		issuer: o.Issuer, store: o.Store, hub: o.Hub, seal: o.Seal, claims: o.Claims,
 		mayEnter: o.MayEnter, pages: o.Pages, log: o.Log, clock: o.Now, life: o.Lifetimes.withDefaults(),
+		keySource: o.KeySource, mutualTLS: o.MutualTLS,
 	}
 	if p.log == nil {
 		p.log = slog.Default()
 	}
 	var err error
+	if p.restored, err = restoredAt(o.Store); err != nil {
+		return nil, err
+	}
 	p.keys, err = OpenKeys(KeyOptions{
 		Store: o.Store, Seal: o.Seal, Log: p.log, Now: o.Now, Policy: o.Keys,
 		TokenLife: max(p.life.AccessToken, p.life.IDToken),
@@ -145,6 +158,23 @@ func New(o Options) (*Provider, error) {
 		return nil, fmt.Errorf("discovery document: %w", err)
 	}
 	return p, nil
+}
+
+// restoredAt is when a backup was put back. What was used up between the backup
+// and then is forgotten (store.MetaRestored).
+func restoredAt(s store.Metadata) (time.Time, error) {
+	text, err := s.Meta(context.Background(), store.MetaRestored)
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read when the database was restored: %w", err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return at, fmt.Errorf("read when the database was restored: %w", err)
+	}
+	return at, nil
 }
 
 func (o Options) check() error {

@@ -63,15 +63,29 @@ func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.authenticate(ctx, r, form)
+	c, values, err := p.identify(ctx, r, form)
 	if err != nil {
 		return nil, err
 	}
-	grant, err := findGrantType(form.Get("grant_type"), c)
+	x := &exchange{now: p.now(), client: c, form: form, request: r, spends: values}
+	answer, err := p.exchange(ctx, x)
+	// What works once is used up by a refusal, too: in the unit of work of the
+	// tokens if there is one, else here.
+	if !x.spent {
+		if err := p.useNow(ctx, x.spends); err != nil {
+			return nil, err
+		}
+	}
+	return answer, err
+}
+
+// exchange makes the tokens for an authenticated client.
+func (p *Provider) exchange(ctx context.Context, x *exchange) (*tokenAnswer, error) {
+	c := x.client
+	grant, err := findGrantType(x.form.Get("grant_type"), c)
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{now: p.now(), client: c, form: form}
 	x.app, err = p.store.Application(ctx, c.ApplicationID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errClient(err) // deleted a moment ago, with its clients
@@ -92,14 +106,38 @@ func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
 	if grant.settle == nil {
 		return answer, nil
 	}
-	err = p.store.Do(ctx, func(ctx context.Context) error { return grant.settle(p, ctx, x) })
-	if over(err) {
-		return nil, grant.lost(p, ctx, x, err)
+	err = p.store.Do(ctx, func(ctx context.Context) error {
+		if err := p.use(ctx, x.spends); err != nil {
+			return err
+		}
+		return grant.settle(p, ctx, x)
+	})
+	if wrong, ok := errors.AsType[*refusal](err); ok {
+		x.spent = true // by somebody before
+		return nil, wrong
 	}
+	if over(err) {
+		return nil, p.lost(ctx, grant, x, err)
+	}
+	x.spent = err == nil
 	if err != nil {
 		return nil, fmt.Errorf("commit tokens: %w", err)
 	}
 	return answer, nil
+}
+
+// lost makes the refusal of a request that another one was faster than. Either
+// its code or token is over by now, or what it proved itself with was used.
+func (p *Provider) lost(ctx context.Context, grant grantType, x *exchange, cause error) error {
+	if len(x.spends) == 0 {
+		return grant.lost(p, ctx, x, cause)
+	}
+	again := *x
+	if err := grant.admit(p, ctx, &again); err != nil {
+		return err
+	}
+	x.spent = true
+	return x.spends[0].replayed.because(cause)
 }
 
 func findGrantType(name string, c store.Client) (grantType, error) {
