@@ -179,6 +179,7 @@ func (r *Report) memory(p *Product, format string) error {
 		return err
 	}
 	r.add(fmt.Sprintf(format, "now"), float64(m.Resident)/megabyte, "MB", 0)
+	r.add(fmt.Sprintf(format, "now, without mapped files"), float64(m.Own)/megabyte, "MB", 0)
 	r.add(fmt.Sprintf(format, "peak"), float64(m.Peak)/megabyte, "MB", 0)
 	return nil
 }

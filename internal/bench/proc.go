@@ -55,6 +55,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 type Memory struct {
 	Resident int64 // VmRSS: now
 	Peak     int64 // VmHWM: at most, so far
+	Own      int64 // RssAnon: now, without mapped files (the database, the binary)
 }
 
 func memoryOf(pid int) (Memory, error) {
@@ -65,7 +66,7 @@ func memoryOf(pid int) (Memory, error) {
 	return parseStatus(string(text))
 }
 
-// parseStatus reads VmRSS and VmHWM of /proc/PID/status (proc(5)), given in KiB.
+// parseStatus reads VmRSS, VmHWM and RssAnon of /proc/PID/status (proc(5)), given in KiB.
 func parseStatus(text string) (Memory, error) {
 	var m Memory
 	for line := range strings.Lines(text) {
@@ -76,6 +77,8 @@ func parseStatus(text string) (Memory, error) {
 			into = &m.Resident
 		case "VmHWM":
 			into = &m.Peak
+		case "RssAnon":
+			into = &m.Own
 		default:
 			continue
 		}
@@ -86,8 +89,8 @@ func parseStatus(text string) (Memory, error) {
 		}
 		*into = n << 10
 	}
-	if m.Resident == 0 || m.Peak == 0 {
-		return Memory{}, errors.New("/proc/PID/status: no VmRSS or VmHWM")
+	if m.Resident == 0 || m.Peak == 0 || m.Own == 0 {
+		return Memory{}, errors.New("/proc/PID/status: no VmRSS, VmHWM or RssAnon")
 	}
 	return m, nil
 }

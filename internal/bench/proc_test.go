@@ -28,11 +28,11 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseStatus(t *testing.T) {
-	got, err := parseStatus("Name:\tanteroom\nVmPeak:\t  999 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\nThreads:\t9\n")
-	if want := (Memory{Resident: 1 << 20, Peak: 2 << 20}); err != nil || got != want {
+	got, err := parseStatus("Name:\tanteroom\nVmPeak:\t  999 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\nRssAnon:\t 512 kB\nThreads:\t9\n")
+	if want := (Memory{Resident: 1 << 20, Peak: 2 << 20, Own: 1 << 19}); err != nil || got != want {
 		t.Errorf("got %+v (%v), want %+v", got, err, want)
 	}
-	for _, text := range []string{"", "VmRSS:\t1024 kB\n", "VmRSS:\t1 MB\nVmHWM:\t1 MB\n", "VmRSS:\tx kB\nVmHWM:\t1 kB\n"} {
+	for _, text := range []string{"", "VmRSS:\t1024 kB\n", "VmRSS:\t1 MB\nVmHWM:\t1 MB\n", "VmRSS:\tx kB\nVmHWM:\t1 kB\nRssAnon:\t1 kB\n", "VmRSS:\t1 kB\nVmHWM:\t1 kB\n"} {
 		if got, err := parseStatus(text); err == nil {
 			t.Errorf("%q: got %+v, want an error", text, got)
 		}
