@@ -268,6 +268,7 @@ func TestIssueChecksEverythingAgain(t *testing.T) {
 		"client disabled":      {changeClient("web", func(c *store.Client) { c.Disabled = true }), ""},
 		"scope removed":        {changeClient("web", func(c *store.Client) { c.Scopes = []string{"email"} }), "invalid_scope"},
 		"account disabled":     {changeAccount("ann", func(a *store.Account) { a.State = store.AccountDisabled }), "access_denied"},
+		"access taken away":    {changeAccount("ann", func(a *store.Account) { a.Profile["nickname"] = "barred" }), "access_denied"},
 		"account unknown":      {func(r *rig) error { r.hub.auth.AccountID = "ghost"; return nil }, "access_denied"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -59,6 +59,13 @@ func TestDefectPKCEVerifierWithoutChallengeIsRefused(t *testing.T) {
 	if res := r.post(PathToken, form, basic("optional")); res.StatusCode != 200 {
 		t.Errorf("an exempted client with a nonce: %d %s", res.StatusCode, res.text)
 	}
+	form.Set("code", r.code(without))
+	if err := changeClient("optional", func(c *store.Client) { c.PKCEOptional = false })(r); err != nil {
+		t.Fatal(err)
+	}
+	if res := r.post(PathToken, form, basic("optional")); res.StatusCode != 400 {
+		t.Errorf("a client that is exempted no more: %d %s", res.StatusCode, res.text)
+	}
 }
 
 // State and nonce of less than 8 characters, and none, are refused.

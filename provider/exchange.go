@@ -46,6 +46,7 @@ type exchange struct {
 
 	// What is made.
 	access      accessClaims
+	token       string // signed
 	next        *store.RefreshToken
 	rotates     bool // fosite asked for next to replace used
 	redeems     bool // fosite asked for the code to be used up

@@ -58,6 +58,7 @@ type Keys struct {
 	o       KeyOptions
 	current atomic.Pointer[keySet]
 	loading sync.Mutex // one load at a time; signing never takes it
+	making  sync.Mutex // one first key at a time
 }
 
 // OpenKeys returns the ring. It makes the first key of each algorithm if there
@@ -79,7 +80,7 @@ func OpenKeys(o KeyOptions) (*Keys, error) {
 	if err := k.Maintain(ctx); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	for _, alg := range signingAlgorithms {
+	for _, alg := range initialAlgorithms {
 		if _, err := k.signer(ctx, alg); err != nil {
 			return nil, fmt.Errorf("signing keys: %w", err)
 		}
@@ -195,7 +196,7 @@ func (k *Keys) Maintain(ctx context.Context) error {
 		return fmt.Errorf("load signing keys: %w", err)
 	}
 	now := k.now()
-	for _, alg := range signingAlgorithms {
+	for _, alg := range inUse(rows) {
 		newest := newestKey(rows, alg)
 		plan := rotation{algorithm: alg, activeAt: now}
 		if newest != nil {
@@ -233,7 +234,7 @@ func (k *Keys) Rotate(ctx context.Context, lead time.Duration) ([]store.SigningK
 	}
 	now := k.now()
 	var made []store.SigningKey
-	for _, alg := range signingAlgorithms {
+	for _, alg := range inUse(rows) {
 		plan := rotation{algorithm: alg, activeAt: now.Add(max(lead, 0)), after: newestKey(rows, alg), retire: activeKey(rows, alg, now)}
 		for _, r := range rows {
 			if r.Algorithm == alg && r.ActiveAt.After(now) && plan.retire != nil && r.KID != plan.retire.KID {

@@ -1,7 +1,11 @@
 package provider
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -99,7 +103,7 @@ func TestTheFirstStartMakesOneKeyOfEachAlgorithm(t *testing.T) {
 	}
 	wait.Wait()
 	k := r.open()
-	for _, alg := range signingAlgorithms {
+	for _, alg := range initialAlgorithms {
 		if got := r.states(k, alg); got != "active" {
 			t.Errorf("%s: %s, want one active key", alg, got)
 		}
@@ -174,7 +178,7 @@ func TestRotateAtOnce(t *testing.T) {
 	r.now = r.now.Add(89 * day)
 	r.maintain(k) // leaves a pending key
 	made := must(k.Rotate(t.Context(), 0))(t)
-	if len(made) != len(signingAlgorithms) || len(made[0].Sealed) != 0 {
+	if len(made) != len(initialAlgorithms) || len(made[0].Sealed) != 0 {
 		t.Errorf("made %+v", made)
 	}
 	if got := r.states(k, "RS256"); got != "retiring active" {
@@ -230,7 +234,7 @@ func TestTwoRotationsAtTheSameMomentAreOne(t *testing.T) {
 			n++
 		}
 	}
-	if n != len(signingAlgorithms) {
+	if n != len(initialAlgorithms) {
 		t.Errorf("%d keys sign, %d rotations lost", n, lost)
 	}
 }
@@ -305,7 +309,7 @@ func TestTheClockGoesBack(t *testing.T) {
 	}
 	for _, back := range []time.Duration{0, -365 * day} {
 		r.now = start.Add(back)
-		for _, alg := range signingAlgorithms {
+		for _, alg := range initialAlgorithms {
 			if _, err := k.sign(t.Context(), alg, typeIDToken, idClaims{}); err != nil {
 				t.Errorf("%v: %v", back, err)
 			}
@@ -324,5 +328,87 @@ func TestRunMaintainsUntilItsContextEnds(t *testing.T) {
 	case <-done:
 	case <-time.After(5 * time.Second):
 		t.Error("does not end")
+	}
+}
+
+// PROTOCOL: PS256 and EdDSA by client choice. Their keys are made when the first
+// client wants them, once for all nodes, and rotate from then on.
+func TestKeysOfOtherAlgorithmsAreMadeOnDemand(t *testing.T) {
+	r := newRing(t)
+	a, b := r.open(), r.open()
+	if got := r.states(a, "EdDSA") + r.states(a, "PS256"); got != "" {
+		t.Fatalf("made without demand: %s", got)
+	}
+	for _, alg := range []string{"EdDSA", "PS256"} {
+		var wait sync.WaitGroup
+		for _, k := range []*Keys{a, b, a, b} {
+			wait.Go(func() {
+				token, err := k.sign(t.Context(), alg, typeIDToken, idClaims{Subject: "ann"})
+				if err == nil {
+					err = k.open(t.Context(), token, typeIDToken, false, &idClaims{})
+				}
+				if err != nil {
+					t.Errorf("%s: %v", alg, err)
+				}
+			})
+		}
+		wait.Wait()
+		if got := r.states(a, alg); got != "active" {
+			t.Errorf("%s: %q, want one active key", alg, got)
+		}
+		if !r.publishes(a, r.kid(a, alg)) {
+			t.Errorf("%s: not published", alg)
+		}
+	}
+	r.now = r.now.Add(90 * day)
+	r.maintain(a)
+	if got := r.states(a, "EdDSA"); got != "active pending" {
+		t.Errorf("after 90 days: %s", got)
+	}
+	if _, err := a.sign(t.Context(), "HS256", typeIDToken, idClaims{}); err == nil {
+		t.Error("signs with an algorithm that clients may not choose")
+	}
+}
+
+// The unit of work that wanted a key may fail; the key stays for the others.
+func TestAFirstKeyOutlivesTheRequestThatWantedIt(t *testing.T) {
+	r := newRing(t)
+	k := r.open()
+	var kid string
+	_ = r.db.Do(t.Context(), func(ctx context.Context) error {
+		kid = must(k.signer(ctx, "EdDSA"))(t).row.KID
+		return errors.New("refused")
+	})
+	if rows := must(r.db.SigningKeys(t.Context()))(t); !slices.ContainsFunc(rows, func(s store.SigningKey) bool { return s.KID == kid }) {
+		t.Error("a key that signed is not kept")
+	}
+}
+
+// OpenID Connect Core section 3.1.3.6: at_hash is made with the hash of the
+// algorithm, which is SHA-512 for Ed25519.
+func TestAtHashFollowsTheAlgorithm(t *testing.T) {
+	r := newRig(t)
+	for alg, size := range map[string]int{"RS256": 16, "PS256": 16, "ES256": 16, "EdDSA": 32} {
+		if err := changeClient("web", func(c *store.Client) { c.IDTokenSignedResponseAlg, c.AccessTokenSigningAlg = alg, alg })(r); err != nil {
+			t.Fatal(err)
+		}
+		got := r.tokens("web")
+		access := str(got["access_token"])
+		header, claims := payload(t, str(got["id_token"]))
+		hash := must(base64.RawURLEncoding.DecodeString(str(claims["at_hash"])))(t)
+		sum256, sum512 := sha256.Sum256([]byte(access)), sha512.Sum512([]byte(access))
+		want := sum256[:16]
+		if size == 32 {
+			want = sum512[:32]
+		}
+		if header["alg"] != alg || !bytes.Equal(hash, want) {
+			t.Errorf("%s: header %v, at_hash of %d bytes", alg, header, len(hash))
+		}
+		if own, _ := payload(t, access); own["alg"] != alg {
+			t.Errorf("access token: %v", own)
+		}
+		if res := r.post(PathUserInfo, nil, withToken(access)); res.StatusCode != 200 {
+			t.Errorf("%s: userinfo %s", alg, res.text)
+		}
 	}
 }

@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -19,8 +22,24 @@ import (
 	"anteroom/store"
 )
 
-// signingAlgorithms are the algorithms of which the ring always holds a key.
-var signingAlgorithms = []string{"RS256", "ES256"}
+// signingAlgorithms are what clients may choose. Of initialAlgorithms the ring
+// always holds a key; one of the others is made when the first client wants it,
+// and rotates with the rest from then on.
+var (
+	signingAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
+	initialAlgorithms = []string{"RS256", "ES256"}
+)
+
+// inUse are the algorithms that the ring holds, or must hold.
+func inUse(rows []store.SigningKey) []string {
+	all := slices.Clone(initialAlgorithms)
+	for _, r := range rows {
+		if !slices.Contains(all, r.Algorithm) {
+			all = append(all, r.Algorithm)
+		}
+	}
+	return all
+}
 
 // sealPurpose binds sealed private keys; the owner is the KID.
 const sealPurpose = "signing key"
@@ -102,10 +121,12 @@ func generateKey(alg string, ring *seal.Keyring) (store.SigningKey, error) {
 	var private crypto.Signer
 	var err error
 	switch alg {
-	case "RS256":
+	case "RS256", "PS256":
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	case "ES256":
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "EdDSA":
+		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		err = fmt.Errorf("unknown algorithm %q", alg)
 	}
@@ -132,9 +153,31 @@ func (k *Keys) signer(ctx context.Context, alg string) (*ringKey, error) {
 	}
 	row := activeKey(s.able, alg, k.now())
 	if row == nil {
-		return nil, fmt.Errorf("no %s key can sign", alg)
+		if s, err = k.first(ctx, alg); err != nil {
+			return nil, err
+		}
+		if row = activeKey(s.able, alg, k.now()); row == nil {
+			return nil, fmt.Errorf("no %s key can sign", alg)
+		}
 	}
 	return s.byKID[row.KID], nil
+}
+
+// first makes the first key of an algorithm, in a unit of work of its own: what
+// the caller is doing may fail, and others use the key by then.
+func (k *Keys) first(ctx context.Context, alg string) (*keySet, error) {
+	k.making.Lock()
+	defer k.making.Unlock()
+	ctx, cancel := context.WithTimeout(audit.As(context.Background(), audit.Actor(ctx)), 30*time.Second)
+	defer cancel()
+	s, err := k.reload(ctx, 0)
+	if err != nil || !slices.Contains(signingAlgorithms, alg) || newestKey(s.rows, alg) != nil {
+		return s, err
+	}
+	if _, err := k.rotate(ctx, rotation{algorithm: alg, activeAt: k.now()}); err != nil && !errors.Is(err, store.ErrConsumed) {
+		return nil, err
+	}
+	return k.reload(ctx, 0)
 }
 
 // sign returns the compact JWT of claims.

@@ -2,6 +2,9 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"strings"
 	"time"
 
@@ -88,6 +91,7 @@ func (s *strategy) GenerateAccessToken(ctx context.Context, _ fosite.Requester) 
 		alg = "ES256"
 	}
 	token, err := s.p.keys.sign(ctx, alg, typeAccessToken, x.access)
+	x.token = token
 	return token, x.access.ID, err
 }
 
@@ -98,14 +102,26 @@ func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, r fosit
 		return "", errOutside
 	}
 	var atHash string
-	if own, ok := r.GetSession().(*session); ok {
-		atHash = own.claims.AccessTokenHash
+	alg := idTokenAlgorithm(x.client)
+	if own, ok := r.GetSession().(*session); ok && own.claims.AccessTokenHash != "" {
+		atHash = halfHash(alg, x.token)
 	}
 	claims, err := s.p.idToken(ctx, x, atHash)
 	if err != nil {
 		return "", err
 	}
-	return s.p.keys.sign(ctx, idTokenAlgorithm(x.client), typeIDToken, claims)
+	return s.p.keys.sign(ctx, alg, typeIDToken, claims)
+}
+
+// halfHash is the left half of the hash that goes with an algorithm (OpenID
+// Connect Core section 3.1.3.6); that of Ed25519 is SHA-512.
+func halfHash(alg, token string) string {
+	if alg == "EdDSA" {
+		sum := sha512.Sum512([]byte(token))
+		return base64.RawURLEncoding.EncodeToString(sum[:32])
+	}
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 func idTokenAlgorithm(c store.Client) string {
