@@ -168,7 +168,7 @@ func (k *Keys) signer(ctx context.Context, alg string) (*ringKey, error) {
 func (k *Keys) first(ctx context.Context, alg string) (*keySet, error) {
 	k.making.Lock()
 	defer k.making.Unlock()
-	ctx, cancel := context.WithTimeout(audit.As(context.Background(), audit.Actor(ctx)), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	s, err := k.reload(ctx, 0)
 	if err != nil || !slices.Contains(signingAlgorithms, alg) || newestKey(s.rows, alg) != nil {

@@ -148,7 +148,7 @@ type Grants interface {
 // and is withdrawn at RetiredAt.
 type SigningKey struct {
 	KID       string
-	Algorithm string // RS256, ES256
+	Algorithm string // RS256, ES256, PS256, EdDSA
 	Sealed    []byte // PKCS #8, sealed and bound to KID
 	PublicJWK []byte // JSON
 	CreatedAt time.Time
