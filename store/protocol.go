@@ -259,6 +259,31 @@ type Devices interface {
 	UpdateDevice(ctx context.Context, hash string, change func(*Device) error) (Device, error)
 }
 
+// PushedRequest is an authorization request that a client sent ahead (RFC 9126).
+// Its ID is the last part of the request_uri, of which only the keyed hash is
+// kept.
+type PushedRequest struct {
+	Hash      string
+	ClientID  string
+	Sealed    []byte // the parameters, sealed and bound to Hash; no secrets are among them
+	CreatedAt time.Time
+	ExpiresAt time.Time // nothing begins with it after this
+	UsedAt    time.Time // when its code was issued
+}
+
+// PushedRequests. Used and expired ones are removed by Sweep 24 hours after
+// their ExpiresAt: until then whoever began in time may finish.
+type PushedRequests interface {
+	// PushRequest returns ErrExists if the hash is taken.
+	PushRequest(ctx context.Context, r PushedRequest) error
+	// PushedRequest returns the row together with ErrConsumed or ErrExpired (in
+	// this order) when it is over, ErrNotFound when it is unknown.
+	PushedRequest(ctx context.Context, hash string, now time.Time) (PushedRequest, error)
+	// UsePushedRequest uses it up, expired or not: one caller wins, the others get
+	// ErrConsumed. ErrNotFound.
+	UsePushedRequest(ctx context.Context, hash string, now time.Time) error
+}
+
 // AuditEvent is one entry of the append-only log. Seq, PrevHash and Hash are
 // assigned by the store in the commit.
 type AuditEvent struct {

@@ -50,6 +50,7 @@ type Store interface {
 	Outbox
 	Notices
 	Devices
+	PushedRequests
 	AuditLog
 	Metadata
 

@@ -32,6 +32,7 @@ var sweepers = []sweeper{
 	expiring("outbox", "id", "given_up_at", mailKeep),
 	expiring("notices", "id", "given_up_at", noticeKeep),
 	expiring("devices", "hash", "expires_at", deviceKeep),
+	expiring("pushed_requests", "hash", "expires_at", pushedKeep),
 	sweepGrants,
 }
 
