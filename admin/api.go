@@ -69,14 +69,15 @@ type Mailer interface {
 
 // API serves administration. All fields are needed.
 type API struct {
-	Store    Store
-	Accounts Accounts
-	Keys     Keys
-	Backup   Backup
-	Scratch  string // folder for the copy while it is sent: the data folder
-	Mail     Mailer
-	Seal     *seal.Keyring
-	Issuer   string // for the settings that portals need
+	Store     Store
+	Accounts  Accounts
+	Keys      Keys
+	Backup    Backup
+	Scratch   string // folder for the copy while it is sent: the data folder
+	Mail      Mailer
+	SendsMail bool // a mail server is configured
+	Seal      *seal.Keyring
+	Issuer    string // for the settings that portals need
 	// CheckRedirectURI says what is wrong with a redirect URI (the rule is the
 	// provider's).
 	CheckRedirectURI func(uri, applicationType, issuer string) error

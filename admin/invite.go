@@ -31,6 +31,7 @@ type InviteResult struct {
 	Created   bool      `json:"created"` // false: the account was there before
 	Link      string    `json:"link"`
 	ExpiresAt time.Time `json:"expires_at"`
+	MailWaits bool      `json:"mail_waits"` // no mail server is configured: hand over the link
 }
 
 func (a *API) invite(c call, in InviteRequest) (InviteResult, error) {
@@ -60,7 +61,7 @@ func (a *API) invite(c call, in InviteRequest) (InviteResult, error) {
 	if err != nil {
 		return InviteResult{}, err
 	}
-	return InviteResult{viewAccount(out.Account), out.Created, out.Link, out.ExpiresAt}, nil
+	return InviteResult{viewAccount(out.Account), out.Created, out.Link, out.ExpiresAt, !a.SendsMail}, nil
 }
 
 // maxImport bounds an import in bytes.

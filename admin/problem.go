@@ -136,7 +136,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.ID = web.RequestID(r.Context()); p.ID == "" {
 		p.ID = seal.RandomID() // the socket's requests have none
 	}
-	if p.Status >= 500 {
+	// 502: a mail server refused, which the answer says.
+	if p.Status >= 500 && p.Status != http.StatusBadGateway {
 		a.Log.ErrorContext(r.Context(), "administration failed", "id", p.ID, "method", r.Method, "path", r.URL.Path, "error", err.Error())
 	}
 	if p.retryAfter > 0 {

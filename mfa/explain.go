@@ -12,7 +12,7 @@ func (f Finding) Explain(enrolling bool) string {
 	case Malformed:
 		return "Enter the six digits that your authenticator app shows."
 	case Replayed:
-		return f.explainReplay()
+		return f.explainReplay(enrolling)
 	case ClockOff:
 		return f.explainClock()
 	case OlderEntry:
@@ -48,9 +48,13 @@ func again(enrolling bool, choose string) string {
 	return "Open the settings of the entry and " + choose + ". If your app cannot do that, use a recovery code and set up another app."
 }
 
-func (f Finding) explainReplay() string {
+func (f Finding) explainReplay(enrolling bool) string {
 	what := "You used this code already"
-	if f.Older {
+	switch {
+	case enrolling:
+		// The step was spent with another entry: this code itself is new to her.
+		what = "One code in half a minute is accepted, and one was"
+	case f.Older:
 		what = "A newer code than this one was used already"
 	}
 	switch wait := seconds(f.Wait); {

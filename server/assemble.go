@@ -156,7 +156,7 @@ func (r *Rooms) claims(ctx context.Context, accountID, applicationID string) (pr
 func (r *Rooms) administration(cfg config.Config, log *slog.Logger) {
 	backup, _ := r.Store.(admin.Backup)
 	api := &admin.API{
-		Store: r.Store, Accounts: r.Accounts, Keys: r.Provider.Keys(), Backup: backup, Scratch: cfg.DataDir, Mail: r.MailSender,
+		Store: r.Store, Accounts: r.Accounts, Keys: r.Provider.Keys(), Backup: backup, Scratch: cfg.DataDir, Mail: r.MailSender, SendsMail: cfg.SMTP.Host != "",
 		Seal: r.Seal, Issuer: cfg.Issuer, CheckRedirectURI: provider.CheckRedirectURI, Now: r.Now, Log: log,
 	}
 	r.Admin = admin.AsOperator(api.Handler())

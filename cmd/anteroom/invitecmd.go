@@ -69,11 +69,15 @@ Roles are written as KEY, or KEY@ORGANISATION for a role held for an organisatio
 }
 
 func printInvited(t *table, out admin.InviteResult, application string) {
-	what := "has access to %s now, and an invitation is on its way."
+	what := "has access to %s now"
 	if out.Created {
-		what = "is invited to %s, and the mail is on its way."
+		what = "is invited to %s"
 	}
-	t.line("%s "+what, out.Account.UserName, application)
+	mail := ", and the mail is on its way."
+	if out.MailWaits {
+		mail = ". No mail server is set (smtp.host), so the mail waits: hand over the link."
+	}
+	t.line("%s "+what+mail, out.Account.UserName, application)
 	t.line("The link, good until %s:", moment(out.ExpiresAt))
 	t.line("  %s", out.Link)
 }
