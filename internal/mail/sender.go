@@ -69,7 +69,7 @@ func (s *Sender) Wake() {
 // Run sends until ctx ends; a message on its way then has ten seconds.
 func (s *Sender) Run(ctx context.Context) {
 	if s.o.SMTP.Host == "" {
-		s.o.Log.WarnContext(ctx, "no mail server is configured: messages wait in the outbox until there is one")
+		s.o.Log.DebugContext(ctx, "no mail server is configured: messages wait in the outbox until there is one")
 		<-ctx.Done()
 		return
 	}
