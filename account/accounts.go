@@ -27,6 +27,8 @@ type Store interface {
 	store.Invitations
 	store.Resets
 	store.Applications
+	store.Clients
+	store.Notices
 	store.Organisations
 	store.Assignments
 	store.Terms

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"anteroom/internal/audit"
+	"anteroom/internal/notice"
 	"anteroom/store"
 	"anteroom/templates"
 )
@@ -19,7 +20,7 @@ import (
 // and grants. It runs in a unit of work, and returns what it ended as details
 // for the event that was the reason.
 func (a *Accounts) end(ctx context.Context, accountID, why string) (map[string]string, error) {
-	now := a.Now()
+	now := store.Time(a.Now())
 	if _, err := a.update(ctx, accountID, func(acct *store.Account) error {
 		// The clock of another node may be ahead: NotBefore never goes back.
 		if now.After(acct.NotBefore) {
@@ -32,6 +33,11 @@ func (a *Accounts) end(ctx context.Context, accountID, why string) (map[string]s
 	sessions, err := a.Store.EndSessionsOf(ctx, accountID, now)
 	if err != nil {
 		return nil, fmt.Errorf("end sessions: %w", err)
+	}
+	for _, s := range sessions { // by their grants, so before these end
+		if err := notice.Tell(ctx, a.Store, s, now); err != nil {
+			return nil, err
+		}
 	}
 	grants, err := a.Store.RevokeGrants(ctx, store.GrantFilter{AccountID: accountID}, why, now)
 	if err != nil {

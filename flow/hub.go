@@ -26,6 +26,8 @@ type Store interface {
 	store.Terms
 	store.Consents
 	store.Sessions
+	store.Grants
+	store.Notices
 	store.Once
 	store.Metadata
 	store.AuditLog

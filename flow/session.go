@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"anteroom/internal/audit"
+	"anteroom/internal/notice"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
@@ -138,6 +139,9 @@ func (h *Hub) endSession(ctx context.Context, s store.Session) error {
 	now := h.now()
 	if err := h.store.EndSession(ctx, s.ID, now); err != nil {
 		return fmt.Errorf("end session: %w", err)
+	}
+	if err := notice.Tell(ctx, h.store, s, now); err != nil {
+		return err
 	}
 	return h.record(ctx, store.AuditEvent{
 		At: now, Type: audit.SignedOut, Actor: s.AccountID, AccountID: s.AccountID,

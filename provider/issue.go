@@ -10,6 +10,7 @@ import (
 
 	"anteroom/flow"
 	"anteroom/internal/audit"
+	"anteroom/internal/notice"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
@@ -120,9 +121,10 @@ func (p *Provider) newGrant(a *authorization, in flow.Interaction, auth flow.Aut
 }
 
 // grantLife is how long a family can live: used codes and tokens are kept as
-// long as there is something that their reuse could end.
+// long as there is something that their reuse could end. Clients that want to be
+// told of logouts are found by their grants, so these live as long.
 func (p *Provider) grantLife(c store.Client) time.Duration {
-	if contains(c.GrantTypes, "refresh_token") {
+	if contains(c.GrantTypes, "refresh_token") || notice.Wants(c) {
 		return p.life.Grant
 	}
 	return p.life.Code + p.life.AccessToken

@@ -57,6 +57,7 @@ func (p *Provider) Logout(w http.ResponseWriter, r *http.Request) error {
 	if err := p.hub.SignOut(w, r); err != nil {
 		return err
 	}
+	p.sessionEnded()
 	if l.target != "" {
 		w.Header().Set("Cache-Control", "no-store")
 		redirect(w, r, l.target)

@@ -13,6 +13,7 @@ import (
 	"github.com/ory/fosite"
 
 	"anteroom/flow"
+	"anteroom/internal/fetch"
 	"anteroom/internal/seal"
 	"anteroom/store"
 	"anteroom/templates"
@@ -37,6 +38,8 @@ type Store interface {
 	store.UnitOfWork
 	store.Accounts
 	store.Applications
+	store.Notices
+	store.Devices
 	store.Clients
 	store.Consents
 	store.Sessions
@@ -95,6 +98,7 @@ type Options struct {
 	// every refresh.
 	MayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
 	Pages     *templates.Renderer
+	Fetch     *fetch.Fetcher // nil: one that reaches the public internet only
 	Log       *slog.Logger
 	Now       func() time.Time
 	Lifetimes Lifetimes
@@ -116,6 +120,8 @@ type Provider struct {
 	claims    func(ctx context.Context, accountID, applicationID string) (Roles, error)
 	mayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
 	pages     *templates.Renderer
+	fetch     *fetch.Fetcher
+	ended     chan struct{} // a session was
 	log       *slog.Logger
 	clock     func() time.Time
 	life      Lifetimes
@@ -153,8 +159,12 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.fetch, p.ended = o.Fetch, make(chan struct{}, 1)
+	if p.fetch == nil {
+		p.fetch = fetch.New(fetch.Options{Now: o.Now})
+	}
 	p.fosite = p.compose()
-	if p.discovery, err = newDocument(p.metadata()); err != nil {
+	if p.discovery, err = newDocument(p.features()); err != nil {
 		return nil, fmt.Errorf("discovery document: %w", err)
 	}
 	return p, nil

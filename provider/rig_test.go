@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"anteroom/flow"
+	"anteroom/internal/notice"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
@@ -116,7 +117,19 @@ func (h *instantHub) SignOut(_ http.ResponseWriter, r *http.Request) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.signed = false
-	return h.r.db.EndSession(r.Context(), h.auth.SessionID, h.r.now())
+	return h.r.db.Do(r.Context(), func(ctx context.Context) error {
+		s, err := h.r.db.Session(ctx, h.auth.SessionID, h.r.now())
+		if over(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := h.r.db.EndSession(ctx, s.ID, h.r.now()); err != nil {
+			return err
+		}
+		return notice.Tell(ctx, h.r.db, s, h.r.now())
+	})
 }
 
 // testKeys are made once: an RSA key takes long under the race detector.

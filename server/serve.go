@@ -171,6 +171,7 @@ func (s *Server) background() []func(context.Context) {
 		s.sweep,
 		s.MailSender.Run,
 		func(ctx context.Context) { s.Provider.Keys().Run(ctx) },
+		s.Provider.DeliverNotices,
 	}
 }
 

@@ -1,0 +1,14 @@
+package provider
+
+import "maps"
+
+// features is metadata with what is not part of every authorization server.
+func (p *Provider) features() map[string]any {
+	m := p.metadata()
+	maps.Copy(m, map[string]any{
+		// OpenID Connect Back-Channel Logout section 2.1.
+		"backchannel_logout_supported":         true,
+		"backchannel_logout_session_supported": true,
+	})
+	return m
+}
