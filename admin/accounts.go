@@ -264,9 +264,7 @@ func checkChangeAccount(in ChangeAccount) (fields []string, err error) {
 		fields = append(fields, "organisation")
 	}
 	if in.Profile != nil {
-		for _, claim := range slices.Sorted(maps.Keys(*in.Profile)) {
-			fields = append(fields, claim)
-		}
+		fields = append(fields, slices.Sorted(maps.Keys(*in.Profile))...)
 		found.profile("profile", *in.Profile)
 	}
 	if len(fields) == 0 && len(found) == 0 {

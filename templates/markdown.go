@@ -88,11 +88,12 @@ func (careful) autoLink(w util.BufWriter, source []byte, node ast.Node, entering
 		return ast.WalkContinue, nil
 	}
 	n := node.(*ast.AutoLink)
-	target, ok := string(util.URLEscape(n.URL(source), false)), true
+	target := string(util.URLEscape(n.URL(source), false))
 	if n.AutoLinkType == ast.AutoLinkEmail && !strings.HasPrefix(strings.ToLower(target), "mailto:") {
 		target = "mailto:" + target
 	}
-	if target, ok = safeTarget(target); ok {
+	target, ok := safeTarget(target)
+	if ok {
 		openLink(w, target)
 	}
 	_, _ = w.Write(util.EscapeHTML(n.Label(source)))

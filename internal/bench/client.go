@@ -255,7 +255,7 @@ func (c *Client) exchange(ctx context.Context, code Code) (Tokens, error) {
 
 // check looks at the claims of a token, and for a sample at its signature.
 func (c *Client) check(token, alg, nonce string) error {
-	parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}

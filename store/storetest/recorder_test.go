@@ -93,7 +93,7 @@ func TestEverySeededFaultIsCaught(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			for range 5 { // a race is not lost every time
-				b := storetest.Backend{}
+				var b storetest.Backend
 				if f.backend != nil {
 					b = f.backend(t)
 				} else {
