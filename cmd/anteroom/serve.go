@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,11 @@ start makes the data folder, the master key and the signing keys.`,
 			cfg, err := a.load()
 			if err != nil {
 				return err
+			}
+			// A password hash takes 19 MiB for 25 ms; collecting at every second one
+			// instead of every one is 5 % of a sign-in.
+			if a.getenv("GOGC") == "" {
+				debug.SetGCPercent(200)
 			}
 			log := a.logger(cfg.Log)
 			for _, note := range cfg.Notes() {
