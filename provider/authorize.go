@@ -22,6 +22,9 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if in, err = p.pull(r.Context(), in); err != nil {
+		return err
+	}
 	a, err := p.parse(r.Context(), in)
 	if err == nil {
 		err = p.applyHint(r.Context(), a)
@@ -35,7 +38,7 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = p.hub.Authorize(w, r, flow.Request{
-		ClientID: a.client.ID, ApplicationID: a.app.ID, Params: keep(a.params), Ask: a.ask,
+		ClientID: a.client.ID, ApplicationID: a.app.ID, Params: a.keep(), Ask: a.ask,
 	})
 	// A silent request is an iframe or a script: nobody would see a page.
 	if _, page := errors.AsType[*web.Problem](err); err != nil && !page && a.ask.Has("none") {

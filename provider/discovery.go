@@ -25,14 +25,15 @@ func (p *Provider) metadata() map[string]any {
 	}
 	secretMethods := slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return m == "none" })
 	return map[string]any{
-		"issuer":                 p.issuer,
-		"authorization_endpoint": p.issuer + PathAuthorize,
-		"token_endpoint":         p.issuer + PathToken,
-		"userinfo_endpoint":      p.issuer + PathUserInfo,
-		"introspection_endpoint": p.issuer + PathIntrospect,
-		"revocation_endpoint":    p.issuer + PathRevoke,
-		"end_session_endpoint":   p.issuer + PathLogout,
-		"jwks_uri":               p.issuer + PathJWKS,
+		"issuer":                                p.issuer,
+		"authorization_endpoint":                p.issuer + PathAuthorize,
+		"token_endpoint":                        p.issuer + PathToken,
+		"pushed_authorization_request_endpoint": p.issuer + PathPushed,
+		"userinfo_endpoint":                     p.issuer + PathUserInfo,
+		"introspection_endpoint":                p.issuer + PathIntrospect,
+		"revocation_endpoint":                   p.issuer + PathRevoke,
+		"end_session_endpoint":                  p.issuer + PathLogout,
+		"jwks_uri":                              p.issuer + PathJWKS,
 
 		"scopes_supported":                 append([]string{"openid", "offline_access"}, scopes...),
 		"response_types_supported":         responseTypes,
@@ -54,6 +55,7 @@ func (p *Provider) metadata() map[string]any {
 		"revocation_endpoint_auth_signing_alg_values_supported":    slices.Concat(clientAlgorithms, secretAlgorithms),
 		"introspection_endpoint_auth_signing_alg_values_supported": slices.Concat(clientAlgorithms, secretAlgorithms),
 		"introspection_endpoint_auth_methods_supported":            secretMethods,
+		"require_pushed_authorization_requests":                    false, // a client may be registered so
 		"claims_parameter_supported":                               true,
 		"request_parameter_supported":                              false,
 		"request_uri_parameter_supported":                          false,

@@ -2,6 +2,7 @@
 // importer of fosite, and no fosite type leaves it.
 //
 //	/authorize                               GET, POST   Authorize: checks a request, hands it to the hub
+//	/par                                     POST        PushAuthorization: takes a request ahead of the browser
 //	/token                                   POST        Token: codes, refresh tokens and client secrets for tokens
 //	/userinfo                                GET, POST   UserInfo: claims of the person of an access token
 //	/introspect                              POST        Introspect: is this token good, for its owner or audience

@@ -54,7 +54,7 @@ func FuzzAuthorizeRequest(f *testing.F) {
 			return
 		}
 		// What is kept is understood in the same way the second time.
-		again, err := r.p.reparse(ctx, flow.Interaction{Kind: flow.KindAuthorize, ClientID: a.client.ID, Params: keep(a.params)})
+		again, err := r.p.reparse(ctx, flow.Interaction{Kind: flow.KindAuthorize, ClientID: a.client.ID, Params: a.keep()})
 		if err != nil {
 			t.Fatalf("the second check: %v", err)
 		}

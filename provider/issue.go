@@ -19,7 +19,7 @@ import (
 // reparse checks the original parameters of an interaction from scratch: since
 // the first time the client may have lost a redirect URI, a scope, or itself.
 func (p *Provider) reparse(ctx context.Context, in flow.Interaction) (*authorization, error) {
-	original, err := newParams(in.Params)
+	original, err := keptParams(in.Params)
 	if err != nil {
 		return nil, fmt.Errorf("parameters of interaction %q: %w", in.ID, err)
 	}
@@ -45,6 +45,11 @@ func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Aut
 	}
 	if denied != nil {
 		return p.answerError(a.target, denied), nil
+	}
+	if ok, err := p.usePushed(ctx, a); err != nil {
+		return nil, err
+	} else if !ok {
+		return p.answerError(a.target, &flow.ProtocolError{Code: "invalid_request_uri", Description: "A code was issued for this request_uri before."}), nil
 	}
 	i := &issue{now: p.now(), grant: p.newGrant(a, in, auth, scopes)}
 	ctx = withIssue(withClient(ctx, &client{Client: a.client, redirectURIs: []string{a.target.uri}}), i)

@@ -24,6 +24,10 @@ const maxParams = 16 << 10
 type params struct {
 	url.Values
 	bad []string
+
+	pushed  string // hash of the pushed request that they come from
+	pushing bool   // they are being pushed
+	signed  bool   // they come from a signed request object
 }
 
 // repeatable parameters may occur several times.

@@ -24,6 +24,7 @@ import (
 const (
 	PathAuthorize   = "/authorize"
 	PathToken       = "/token"
+	PathPushed      = "/par" // RFC 9126 section 2
 	PathUserInfo    = "/userinfo"
 	PathIntrospect  = "/introspect"
 	PathRevoke      = "/revoke"
@@ -44,6 +45,7 @@ type Store interface {
 	store.Consents
 	store.Sessions
 	store.Grants
+	store.PushedRequests
 	store.SigningKeys
 	store.Once
 	store.Metadata

@@ -21,9 +21,9 @@ import (
 
 // authorization is an authorization request that was checked.
 type authorization struct {
-	client    store.Client
-	app       store.Application
-	params    url.Values
+	client store.Client
+	app    store.Application
+	params
 	target    target
 	scopes    []string // requested
 	resources []string
@@ -40,12 +40,18 @@ var kept = []string{
 	"login_hint", "ui_locales", "claims_locales", "display", "resource",
 }
 
-func keep(v url.Values) string {
+func (a *authorization) keep() string {
 	out := url.Values{}
 	for _, name := range kept {
-		if all, ok := v[name]; ok {
+		if all, ok := a.Values[name]; ok {
 			out[name] = all
 		}
+	}
+	if a.pushed != "" {
+		out.Set(keptPushed, a.pushed)
+	}
+	if a.signed {
+		out.Set(keptSigned, "signed")
 	}
 	return out.Encode()
 }
@@ -69,7 +75,7 @@ func (p *Provider) parse(ctx context.Context, in params) (*authorization, error)
 			}
 			return nil
 		},
-		a.checkObjects, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkPrompt, a.checkClaims,
+		a.checkObjects, a.checkPushed, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkPrompt, a.checkClaims,
 	} {
 		if err := check(); err != nil {
 			return a, err
@@ -101,7 +107,7 @@ func (p *Provider) resolve(ctx context.Context, in params) (*authorization, erro
 	if err != nil {
 		return nil, fmt.Errorf("load application %q: %w", c.ApplicationID, err)
 	}
-	a := &authorization{client: c, app: app, params: in.Values}
+	a := &authorization{client: c, app: app, params: in}
 	if a.target, err = p.findTarget(c, in); err != nil {
 		problem, _ := errors.AsType[*web.Problem](err)
 		problem.Frame = templates.Frame{Portal: flow.Brand(app)}
@@ -110,12 +116,15 @@ func (p *Provider) resolve(ctx context.Context, in params) (*authorization, erro
 	return a, nil
 }
 
+// whatNow ends the sentence of a page for a request that leads nowhere.
+const whatNow = " Nothing happened. Go back to the portal and start again; if that does not help, tell the people who run it."
+
 // stop is a page for a request that cannot be answered to the client.
 func stop(sentence string, cause error) *web.Problem {
 	return &web.Problem{
 		Status:   http.StatusBadRequest,
 		Heading:  "This sign-in link does not work",
-		Sentence: sentence + " Nothing happened. Go back to the portal and start again; if that does not help, tell the people who run it.",
+		Sentence: sentence + whatNow,
 		Cause:    cause,
 	}
 }
@@ -182,7 +191,7 @@ func (p *Provider) findTarget(c store.Client, in params) (target, error) {
 // and 7): unsigned or unchecked request objects would override checked ones.
 func (a *authorization) checkObjects() error {
 	for _, name := range []string{"request", "request_uri", "registration"} {
-		if a.params.Get(name) != "" {
+		if a.Get(name) != "" {
 			return refuse(name+"_not_supported", "The parameter %s is not supported.", name)
 		}
 	}
@@ -190,7 +199,7 @@ func (a *authorization) checkObjects() error {
 }
 
 func (a *authorization) checkResponse() error {
-	asked := a.params.Get("response_type")
+	asked := a.Get("response_type")
 	switch {
 	case asked == "":
 		return refuse("invalid_request", "The parameter response_type is missing.")
@@ -199,21 +208,21 @@ func (a *authorization) checkResponse() error {
 	case !slices.Contains(a.client.ResponseTypes, asked) || !slices.Contains(a.client.GrantTypes, "authorization_code"):
 		return refuse("unauthorized_client", "This client is not registered for response_type %s.", asked)
 	}
-	if m := a.params.Get("response_mode"); m != "" && !slices.Contains(responseModes, m) {
+	if m := a.Get("response_mode"); m != "" && !slices.Contains(responseModes, m) {
 		return refuse("invalid_request", "The response_mode %s is not supported.", m)
 	}
 	return nil
 }
 
 func (a *authorization) checkScopes() error {
-	a.scopes = words(a.params.Get("scope"))
+	a.scopes = words(a.Get("scope"))
 	for _, s := range a.scopes {
 		if !slices.Contains(a.client.Scopes, s) {
 			return refuse("invalid_scope", "This client is not registered for the scope %s.", s)
 		}
 	}
 	a.ask.Scopes = slices.Clone(a.scopes)
-	a.resources = a.params["resource"]
+	a.resources = a.Values["resource"]
 	return checkResources(a.resources, a.client.Audiences)
 }
 
@@ -233,12 +242,12 @@ var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`) // base64url of a SHA-
 // may be exempted by the operator, and must send a nonce instead (RFC 9700
 // section 2.1.1).
 func (a *authorization) checkPKCE() error {
-	sent, method := a.params.Get("code_challenge"), a.params.Get("code_challenge_method")
+	sent, method := a.Get("code_challenge"), a.Get("code_challenge_method")
 	if sent == "" && method == "" {
 		if pkceRequired(a.client) {
 			return refuse("invalid_request", "The parameter code_challenge is missing: PKCE (RFC 7636) is required.")
 		}
-		if a.params.Get("nonce") == "" {
+		if a.Get("nonce") == "" {
 			return refuse("invalid_request", "Send a code_challenge (RFC 7636) or a nonce.")
 		}
 		return nil
@@ -255,7 +264,7 @@ func (a *authorization) checkPKCE() error {
 func pkceRequired(c store.Client) bool { return public(c) || !c.PKCEOptional }
 
 func (a *authorization) checkPrompt() error {
-	a.ask.Prompt = words(a.params.Get("prompt"))
+	a.ask.Prompt = words(a.Get("prompt"))
 	for _, v := range a.ask.Prompt {
 		if !slices.Contains(prompts, v) {
 			return refuse("invalid_request", "The prompt %s is not supported.", v)
@@ -264,7 +273,7 @@ func (a *authorization) checkPrompt() error {
 	if a.ask.Has("none") && len(a.ask.Prompt) > 1 {
 		return refuse("invalid_request", "The prompt none stands alone.")
 	}
-	if raw, sent := a.params["max_age"]; sent && raw[0] != "" {
+	if raw, sent := a.Values["max_age"]; sent && raw[0] != "" {
 		n, err := strconv.ParseUint(raw[0], 10, 31)
 		if err != nil {
 			return refuse("invalid_request", "The max_age is not a number of seconds.")
@@ -276,7 +285,7 @@ func (a *authorization) checkPrompt() error {
 }
 
 func (a *authorization) checkClaims() error {
-	request, ask, err := parseClaims(a.params.Get("claims"))
+	request, ask, err := parseClaims(a.Get("claims"))
 	if err != nil {
 		return err
 	}
@@ -287,12 +296,12 @@ func (a *authorization) checkClaims() error {
 		}
 	}
 	a.ask.EssentialACR, a.ask.HintSubject = ask.essentialACR, ask.subject
-	a.ask.ACRValues = words(a.params.Get("acr_values"))
+	a.ask.ACRValues = words(a.Get("acr_values"))
 	if len(a.ask.ACRValues) == 0 {
 		a.ask.ACRValues = ask.voluntaryACR
 	}
-	a.ask.Locales = words(a.params.Get("ui_locales"))
-	if hint := strings.TrimSpace(a.params.Get("login_hint")); len(hint) <= 320 {
+	a.ask.Locales = words(a.Get("ui_locales"))
+	if hint := strings.TrimSpace(a.Get("login_hint")); len(hint) <= 320 {
 		a.ask.LoginHint = hint
 	}
 	return nil
@@ -303,13 +312,13 @@ func (a *authorization) checkClaims() error {
 func (p *Provider) plainRequest(ctx context.Context, a *authorization) (fosite.AuthorizeRequester, error) {
 	form := url.Values{
 		"client_id":     {a.client.ID},
-		"response_type": {a.params.Get("response_type")},
+		"response_type": {a.Get("response_type")},
 		"scope":         {strings.Join(a.scopes, " ")},
 		// State is returned by us; fosite demands one of at least 8 characters.
 		"state": {"kept-by-anteroom"},
 	}
 	for _, name := range []string{"redirect_uri", "code_challenge", "code_challenge_method"} {
-		if v := a.params.Get(name); v != "" {
+		if v := a.Get(name); v != "" {
 			form.Set(name, v)
 		}
 	}

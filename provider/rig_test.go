@@ -215,6 +215,7 @@ func (r *rig) routes(mux *http.ServeMux, pages *templates.Renderer) {
 	mux.Handle(PathAuthorize, edge.Handle(r.p.Authorize))
 	mux.Handle(PathLogout, edge.Handle(r.p.Logout))
 	mux.HandleFunc(PathToken, r.p.Token)
+	mux.HandleFunc(PathPushed, r.p.PushAuthorization)
 	mux.HandleFunc(PathUserInfo, r.p.UserInfo)
 	mux.HandleFunc(PathIntrospect, r.p.Introspect)
 	mux.HandleFunc(PathRevoke, r.p.Revoke)

@@ -97,6 +97,7 @@ func (s *Server) endpoints() []endpoint {
 		{provider.PathOAuthServer, p.Discovery},
 		{provider.PathJWKS, p.JWKS},
 		{provider.PathToken, p.Token},
+		{provider.PathPushed, p.PushAuthorization},
 		{provider.PathUserInfo, p.UserInfo},
 		{provider.PathIntrospect, p.Introspect},
 		{provider.PathRevoke, p.Revoke},
@@ -107,7 +108,7 @@ func (s *Server) endpoints() []endpoint {
 // section 3.1.2.1, RP-Initiated Logout section 2). Everything else that posts is
 // a form of ours.
 var crossOrigin = []string{
-	provider.PathAuthorize, provider.PathLogout, provider.PathToken, provider.PathUserInfo,
+	provider.PathAuthorize, provider.PathLogout, provider.PathPushed, provider.PathToken, provider.PathUserInfo,
 	provider.PathIntrospect, provider.PathRevoke,
 }
 
