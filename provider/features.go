@@ -9,6 +9,9 @@ func (p *Provider) features() map[string]any {
 		// OpenID Connect Back-Channel Logout section 2.1.
 		"backchannel_logout_supported":         true,
 		"backchannel_logout_session_supported": true,
+		// OpenID Connect Front-Channel Logout section 3.
+		"frontchannel_logout_supported":         true,
+		"frontchannel_logout_session_supported": true,
 	})
 	return m
 }

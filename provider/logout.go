@@ -54,18 +54,28 @@ func (p *Provider) Logout(w http.ResponseWriter, r *http.Request) error {
 	if signedIn && !confirmed && !l.trusted(session) {
 		return p.askLogout(w, l, account)
 	}
+	var tell []string
+	if signedIn {
+		if tell, err = p.frontChannel(r.Context(), session); err != nil {
+			return err
+		}
+	}
 	if err := p.hub.SignOut(w, r); err != nil {
 		return err
 	}
 	p.sessionEnded()
-	if l.target != "" {
+	if l.target != "" && len(tell) == 0 {
 		w.Header().Set("Cache-Control", "no-store")
 		redirect(w, r, l.target)
 		return nil
 	}
-	page := &templates.SignedOut{Frame: l.frame()}
+	page := &templates.SignedOut{Frame: l.frame(), Tell: tell}
 	if l.app != nil {
 		page.ContinueURL = l.app.LaunchURL
+	}
+	if l.target != "" {
+		page.ContinueURL = l.target
+		w.Header().Set("Refresh", frontChannelWait+"; url="+l.target)
 	}
 	return p.pages.Page(w, http.StatusOK, page)
 }

@@ -194,7 +194,8 @@ type Logout struct {
 // SignedOut is the end. Hook: #signed-out.
 type SignedOut struct {
 	Frame
-	ContinueURL string // back to the portal; may be empty
+	ContinueURL string   // back to the portal; may be empty
+	Tell        []string // addresses of portals that are told, each in a frame of its own
 }
 
 // Home says who is signed in, and where one can go.

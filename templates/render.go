@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	texttemplate "text/template"
@@ -151,7 +152,7 @@ func (r *Renderer) Page(w http.ResponseWriter, status int, p Page) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", contentPolicy(r.brands(p)))
+	h.Set("Content-Security-Policy", contentPolicy(r.brands(p))+framePolicy(p))
 	// same-origin, not no-referrer: the latter makes the Origin of a form post
 	// "null", which is what the cross-origin protection refuses.
 	h.Set("Referrer-Policy", "same-origin")
@@ -177,6 +178,25 @@ func contentPolicy(brands []Brand) string {
 		}
 	}
 	return "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'; script-src 'self'; font-src 'self'; " + images
+}
+
+// framePolicy allows the frames of portals that are told of a sign-out, by their
+// origins (OpenID Connect Front-Channel Logout section 2).
+func framePolicy(p Page) string {
+	out, ok := p.(*SignedOut)
+	if !ok {
+		return ""
+	}
+	var sources []string
+	for _, uri := range out.Tell {
+		if source := logoSource(uri); source != "" && source != "data:" && !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
+	}
+	if len(sources) == 0 {
+		return ""
+	}
+	return "; frame-src " + strings.Join(sources, " ")
 }
 
 // openerPolicy cuts the page off from whoever opened it, except on the way to a
