@@ -23,6 +23,8 @@ const (
 	readOnlyTransaction  = "25006"
 	diskFull             = "53100"
 	undefinedTable       = "42P01"
+	duplicateTable       = "42P07"
+	duplicateObject      = "42710"
 )
 
 func code(err error) string {
@@ -45,7 +47,8 @@ func passing(err error) bool {
 	case serializationFailure, deadlockDetected:
 		return true
 	}
-	return fatal(err)
+	_, said := errors.AsType[refusal](err)
+	return fatal(err) && !said
 }
 
 // unavailable makes err an ErrUnavailable.

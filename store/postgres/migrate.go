@@ -57,7 +57,7 @@ var migrations = func() (all []migration) {
 func latest() int64 { return int64(len(migrations)) }
 
 func newer(version int64) error {
-	return fmt.Errorf("the database has schema version %d, written by a newer Anteroom; this one knows up to %d: install the newer one, or restore a backup of before the upgrade", version, latest())
+	return refusal(fmt.Sprintf("the database has schema version %d, written by a newer Anteroom; this one knows up to %d: install the newer one, or restore a backup of before the upgrade", version, latest()))
 }
 
 // migrateWithin bounds one migration, and how long a node waits for another's.
@@ -158,7 +158,7 @@ func createSchemaTable(ctx context.Context, conn *pgx.Conn) (err error) {
 			_, err = conn.Exec(ctx, `INSERT INTO `+schemaTable+` (id, product, version, migrated_at, checked_at)
 				VALUES (1, $1, 0, now(), now()) ON CONFLICT (id) DO NOTHING`, product)
 		}
-		if err == nil || (code(err) != uniqueViolation && code(err) != "42P07" && !passing(err)) {
+		if !collided(err) {
 			return err
 		}
 		if err := pause(ctx, try); err != nil {
@@ -166,6 +166,15 @@ func createSchemaTable(ctx context.Context, conn *pgx.Conn) (err error) {
 		}
 	}
 	return err
+}
+
+// collided tells whether another session was making the same object.
+func collided(err error) bool {
+	switch code(err) {
+	case uniqueViolation, duplicateObject, duplicateTable, serializationFailure, deadlockDetected:
+		return true
+	}
+	return false
 }
 
 // migrate applies one migration if nobody has done so by the time that it gets

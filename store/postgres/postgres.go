@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -164,34 +163,46 @@ func (s *Store) Ready(ctx context.Context) error {
 	if s.closed.Load() {
 		return unavailable(errClosed)
 	}
-	conn, err := s.pool.Acquire(ctx)
+	err := s.probe(ctx)
+	if err != nil && passing(err) && ctx.Err() == nil {
+		err = s.probe(ctx) // on a new connection: that one had ended
+	}
 	if err != nil {
 		return unavailable(refuse(s.pool.Config(), err))
-	}
-	defer conn.Release()
-	var version int64
-	var product, readOnly string
-	err = conn.QueryRow(ctx, `SELECT product, version, current_setting('transaction_read_only') FROM `+schemaTable+` WHERE id = 1`).Scan(&product, &version, &readOnly)
-	switch {
-	case err != nil:
-		return unavailable(refuse(s.pool.Config(), err))
-	case readOnly == "on":
-		s.pool.Reset()
-		return unavailable(errReadOnly)
-	case version > latest():
-		return unavailable(newer(version))
-	}
-	if s.full.Load() {
-		if _, err := conn.Exec(ctx, `UPDATE `+schemaTable+` SET checked_at = now() WHERE id = 1`); err != nil {
-			return unavailable(refuse(s.pool.Config(), err))
-		}
-		s.full.Store(false)
-		s.log.Info("the database server has space again")
 	}
 	return nil
 }
 
-var errClosed = errors.New("the store is closed")
+// probe reads the schema's row, and writes it after a full disk.
+func (s *Store) probe(ctx context.Context) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var version int64
+	var readOnly string
+	err = conn.QueryRow(ctx, `SELECT version, current_setting('transaction_read_only') FROM `+schemaTable+` WHERE id = 1`).Scan(&version, &readOnly)
+	switch {
+	case err != nil:
+		return err
+	case readOnly == "on":
+		s.pool.Reset()
+		return errReadOnly
+	case version > latest():
+		return newer(version)
+	case !s.full.Load():
+		return nil
+	}
+	if _, err := conn.Exec(ctx, `UPDATE `+schemaTable+` SET checked_at = now() WHERE id = 1`); err != nil {
+		return err
+	}
+	s.full.Store(false)
+	s.log.Info("the database server has space again")
+	return nil
+}
+
+const errClosed = refusal("the store is closed")
 
 // closeWithin bounds how long Close waits for units that nobody ended.
 const closeWithin = 10 * time.Second

@@ -11,15 +11,23 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// refusal is a sentence for the operator that needs no translation.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // errDSN does not quote the connection string: a password may be anywhere in a
 // malformed one.
-var errDSN = errors.New("the connection string of the store cannot be read; write postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, with special characters of the password percent-encoded (@ is %40, / is %2F)")
+const errDSN = refusal("the connection string of the store cannot be read; write postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, with special characters of the password percent-encoded (@ is %40, / is %2F)")
 
-var errReadOnly = errors.New("the database server is a read-only replica; name the primary, or all hosts separated by commas: the one that takes writes is chosen")
+const errReadOnly = refusal("the database server is a read-only replica; name the primary, or all hosts separated by commas: the one that takes writes is chosen")
 
 // refuse says what is wrong with a server or a database, and what to do about it.
 // It never quotes the password.
 func refuse(config *pgxpool.Config, err error) error {
+	if said, ok := errors.AsType[refusal](err); ok {
+		return said
+	}
 	c := config.ConnConfig
 	where := fmt.Sprintf("%s:%d", c.Host, c.Port)
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {

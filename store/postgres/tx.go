@@ -51,6 +51,9 @@ func (t *tx) connect(ctx context.Context) error {
 	if t.conn != nil {
 		return nil
 	}
+	if t.s.closed.Load() {
+		return errClosed
+	}
 	within, cancel := context.WithTimeout(ctx, acquireWithin)
 	defer cancel()
 	conn, err := t.s.pool.Acquire(within)

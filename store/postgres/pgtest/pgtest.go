@@ -11,6 +11,7 @@ package pgtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -130,6 +131,11 @@ func start(o Options) (*Server, error) {
 	if err := s.run("initdb", "-D", data, "-U", "anteroom", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
 		return nil, err
 	}
+	// One role has to give a password, for tests of what happens if it is wrong.
+	hba := "host all secured 127.0.0.1/32 scram-sha-256\nhost all,replication all 127.0.0.1/32 trust\n"
+	if err := rewrite(filepath.Join(data, "pg_hba.conf"), hba, os.O_TRUNC); err != nil {
+		return nil, err
+	}
 	if s.port, err = freePort(); err != nil {
 		return nil, err
 	}
@@ -138,17 +144,21 @@ func start(o Options) (*Server, error) {
 		"max_connections = 200", "shared_buffers = 32MB", "log_min_messages = fatal", "timezone = 'UTC'",
 		fmt.Sprintf("fsync = %v", o.Durable), fmt.Sprintf("full_page_writes = %v", o.Durable), fmt.Sprintf("synchronous_commit = %v", o.Durable),
 	}
-	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.WriteString("\n" + strings.Join(append(lines, o.Config...), "\n") + "\n"); err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
+	text := "\n" + strings.Join(append(lines, o.Config...), "\n") + "\n"
+	if err := rewrite(filepath.Join(data, "postgresql.conf"), text, os.O_APPEND); err != nil {
 		return nil, err
 	}
 	return s, s.start()
+}
+
+// rewrite keeps the owner of a file.
+func rewrite(path, text string, how int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|how, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // unprivileged lets the server run as somebody who owns nothing else of ours.
