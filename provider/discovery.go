@@ -57,7 +57,9 @@ func (p *Provider) metadata() map[string]any {
 		"introspection_endpoint_auth_methods_supported":            secretMethods,
 		"require_pushed_authorization_requests":                    false, // a client may be registered so
 		"claims_parameter_supported":                               true,
-		"request_parameter_supported":                              false,
+		"request_parameter_supported":                              true,
+		"request_object_signing_alg_values_supported":              clientAlgorithms,
+		"require_signed_request_object":                            false, // a client may be registered so
 		"request_uri_parameter_supported":                          false,
 		"authorization_response_iss_parameter_supported":           true,
 	}

@@ -108,11 +108,20 @@ func TestDiscoverySaysExactlyWhatIsOn(t *testing.T) {
 			}
 		}
 	})
-	for name, param := range map[string]string{"request_parameter_supported": "request", "request_uri_parameter_supported": "request_uri"} {
+	for name, param := range map[string]string{"request_uri_parameter_supported": "request_uri"} {
 		got := r.answerOf(r.get(PathAuthorize, ask("web", param, "x")))
 		if doc[name] != false || got.Get("error") != param+"_not_supported" {
 			t.Errorf("%s %v: %v", name, doc[name], got)
 		}
+	}
+	for _, alg := range list(t, doc["request_object_signing_alg_values_supported"]) {
+		object := signJWT(t, alg, partyKeys()[alg], "", r.object("keyed", nil))
+		if got := r.answerOf(r.get(PathAuthorize, url.Values{"client_id": {"keyed"}, "request": {object}})); got.Get("code") == "" {
+			t.Errorf("request object signed with %s: %v", alg, got)
+		}
+	}
+	if doc["request_parameter_supported"] != true || doc["require_signed_request_object"] != false || doc["require_pushed_authorization_requests"] != false {
+		t.Error("request objects")
 	}
 	if got := r.answerOf(r.get(PathAuthorize, ask("web"))); doc["authorization_response_iss_parameter_supported"] != true || got.Get("iss") != r.URL {
 		t.Errorf("iss %v", got)

@@ -61,9 +61,22 @@ func (a *authorization) keep() string {
 // nil. Afterwards a *refusal comes together with the authorization, whose target
 // is where it goes. Anything else is a failure of ours.
 func (p *Provider) parse(ctx context.Context, in params) (*authorization, error) {
+	in, wrong := p.unwrap(ctx, in)
+	if _, ok := errors.AsType[*refusal](wrong); wrong != nil && !ok {
+		return nil, wrong
+	}
 	a, err := p.resolve(ctx, in)
+	if _, page := errors.AsType[*web.Problem](err); page && wrong != nil {
+		if in.pushing {
+			return nil, wrong
+		}
+		return nil, stop("What the portal asks for (request) is not signed as it should be.", wrong)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if wrong != nil {
+		return a, wrong
 	}
 	for _, check := range []func() error{
 		func() error {
@@ -75,7 +88,7 @@ func (p *Provider) parse(ctx context.Context, in params) (*authorization, error)
 			}
 			return nil
 		},
-		a.checkObjects, a.checkPushed, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkPrompt, a.checkClaims,
+		a.checkObjects, a.checkPushed, a.checkSigned, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkPrompt, a.checkClaims,
 	} {
 		if err := check(); err != nil {
 			return a, err
@@ -187,10 +200,10 @@ func (p *Provider) findTarget(c store.Client, in params) (target, error) {
 	return t, nil
 }
 
-// checkObjects refuses what is not supported (OpenID Connect Core sections 6
-// and 7): unsigned or unchecked request objects would override checked ones.
+// checkObjects refuses what is not supported (OpenID Connect Core sections 6.2
+// and 7.2.1). Request objects by value were unwrapped before.
 func (a *authorization) checkObjects() error {
-	for _, name := range []string{"request", "request_uri", "registration"} {
+	for _, name := range []string{"request_uri", "registration"} {
 		if a.Get(name) != "" {
 			return refuse(name+"_not_supported", "The parameter %s is not supported.", name)
 		}

@@ -1,0 +1,177 @@
+package provider
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"anteroom/store"
+)
+
+// maxRequestObject is how far ahead a request object may expire.
+const maxRequestObject = 24 * time.Hour
+
+func badObject(cause error) *refusal {
+	return refuse("invalid_request_object", "The request object is not one that this client signed for this server now (RFC 9101).").because(cause)
+}
+
+// unwrap replaces a signed request object by what it says. Parameters beside it
+// count for nothing (RFC 9101 section 6.3), but for the client_id that says whose
+// it is. With an error come the parameters as they were sent: they tell where the
+// error goes, if they are right.
+func (p *Provider) unwrap(ctx context.Context, in params) (params, error) {
+	raw := in.Get("request")
+	if raw == "" {
+		return in, nil
+	}
+	if in.Get("request_uri") != "" {
+		return in, refuse("invalid_request", "Send request or request_uri, not both.")
+	}
+	c, err := p.client(ctx, in.Get("client_id"))
+	if errors.Is(err, store.ErrNotFound) {
+		return in, nil // nobody's: the page for unknown clients
+	}
+	if err != nil {
+		return in, err
+	}
+	if (c.Settings["jwks"] == nil && setting(c, "jwks_uri") == "") || unsigned(raw) {
+		return in, refuse("request_not_supported", "Only signed request objects are taken, of clients that registered their keys.")
+	}
+	values, err := p.openObject(ctx, c, raw)
+	if errors.Is(err, store.ErrUnavailable) {
+		return in, err
+	}
+	if err != nil {
+		return in, badObject(err)
+	}
+	return params{Values: values, pushing: in.pushing, signed: true}, nil
+}
+
+// unsigned tells whether a JWT says that nobody signed it.
+func unsigned(raw string) bool {
+	first, _, _ := strings.Cut(raw, ".")
+	var header struct {
+		Algorithm string `json:"alg"`
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(first)
+	return err == nil && json.Unmarshal(decoded, &header) == nil && strings.EqualFold(header.Algorithm, "none")
+}
+
+// openObject verifies a request object and returns its parameters.
+func (p *Provider) openObject(ctx context.Context, c store.Client, raw string) (url.Values, error) {
+	var claims clientJWT
+	signed, err := parseClientJWT(raw, clientAlgorithms, &claims)
+	if err != nil {
+		return nil, err
+	}
+	header := signed.Signatures[0].Protected
+	if alg := setting(c, "request_object_signing_alg"); alg != "" && alg != header.Algorithm {
+		return nil, fmt.Errorf("alg %s, registered is %s", header.Algorithm, alg)
+	}
+	// RFC 9101 section 10.8; JWT is what OpenID Connect clients write.
+	if typ, _ := header.ExtraHeaders["typ"].(string); typ != "" && !strings.EqualFold(typ, "JWT") && !strings.EqualFold(typ, "oauth-authz-req+jwt") {
+		return nil, fmt.Errorf("typ %q", typ)
+	}
+	if err := p.verifyByClient(ctx, c, signed); err != nil {
+		return nil, err
+	}
+	if err := p.checkObject(c, claims); err != nil {
+		return nil, err
+	}
+	return objectParams(c, signed.UnsafePayloadWithoutVerification())
+}
+
+// checkObject: from this client, to us, now (RFC 9101 section 4).
+func (p *Provider) checkObject(c store.Client, claims clientJWT) error {
+	var all audience
+	if err := json.Unmarshal(claims.Audience, &all); err != nil || !contains(all, p.issuer) {
+		return fmt.Errorf("audience %q", all)
+	}
+	if claims.Issuer != c.ID {
+		return fmt.Errorf("issuer %q", claims.Issuer)
+	}
+	if claims.Subject == c.ID {
+		return errors.New("a client assertion, not a request (RFC 9101 section 10.8)")
+	}
+	return claims.checkTimes(p.now(), maxRequestObject)
+}
+
+// aboutJWT are the claims of a request object that are no parameters.
+var aboutJWT = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sub"}
+
+// objectParams returns the parameters of a verified request object, as a form
+// would have them.
+func objectParams(c store.Client, payload []byte) (url.Values, error) {
+	members := map[string]any{}
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.UseNumber()
+	if err := decoder.Decode(&members); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	out := url.Values{}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if contains(aboutJWT, name) {
+			continue
+		}
+		if name == "request" || name == "request_uri" {
+			return nil, fmt.Errorf("%s inside (RFC 9101 section 4)", name)
+		}
+		values, err := memberTexts(name, members[name])
+		if err != nil {
+			return nil, err
+		}
+		if unreadable(name) || slices.ContainsFunc(values, unreadable) {
+			return nil, fmt.Errorf("member %q is not text", name)
+		}
+		out[name] = values
+	}
+	if id, sent := out["client_id"]; sent && !slices.Equal(id, []string{c.ID}) {
+		return nil, fmt.Errorf("client_id %q", id)
+	}
+	out.Set("client_id", c.ID)
+	return out, nil
+}
+
+// memberTexts writes a JSON value as a parameter.
+func memberTexts(name string, v any) ([]string, error) {
+	switch v := v.(type) {
+	case string:
+		return []string{v}, nil
+	case json.Number:
+		return []string{v.String()}, nil
+	case map[string]any: // claims
+		text, err := json.Marshal(v)
+		return []string{string(text)}, err
+	case []any:
+		var out []string
+		for _, one := range v {
+			s, ok := one.(string)
+			if !ok {
+				return nil, fmt.Errorf("member %q is a list of other things than texts", name)
+			}
+			out = append(out, s)
+		}
+		if !slices.Contains(repeatable, name) {
+			return nil, fmt.Errorf("member %q is a list", name)
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("member %q is no parameter", name)
+}
+
+// checkSigned holds clients to signing if they are registered so (RFC 9101
+// section 10.5).
+func (a *authorization) checkSigned() error {
+	if flag(a.client, "require_signed_request_object") && !a.signed {
+		return refuse("invalid_request", "This client is registered to sign its authorization requests (RFC 9101).")
+	}
+	return nil
+}
