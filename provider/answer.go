@@ -16,6 +16,9 @@ type target struct {
 	sent  string // the parameter redirect_uri; empty if none was sent
 	mode  string // query, fragment or form_post
 	state string // empty: none was sent, and none is returned
+
+	alg      string // signs the answer; empty: it is not signed
+	clientID string // for whom it is signed
 }
 
 // defaultMode is the response_mode that a response_type implies (OAuth 2.0
@@ -38,6 +41,14 @@ func (p *Provider) answer(t target, values url.Values) flow.Answer {
 		values.Set("state", t.state)
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		values := values
+		if t.alg != "" {
+			var err error
+			if values, err = p.signAnswer(r.Context(), t, values); err != nil {
+				p.fail(w, r, err)
+				return
+			}
+		}
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("Pragma", "no-cache")
@@ -109,7 +120,7 @@ func writeFormPost(w http.ResponseWriter, action string, values url.Values) {
 		Action template.URL // checked against the registration
 		Fields []field
 	}{Nonce: rand.Text(), Action: template.URL(action)}
-	for _, name := range []string{"code", "error", "error_description", "state", "iss"} {
+	for _, name := range []string{"response", "code", "error", "error_description", "state", "iss"} {
 		if v := values.Get(name); v != "" {
 			page.Fields = append(page.Fields, field{name, v})
 		}

@@ -11,7 +11,7 @@ import (
 // What an authorization request may ask for; discovery says the same.
 var (
 	responseTypes = []string{"code"}
-	responseModes = []string{"query", "fragment", "form_post"}
+	responseModes = []string{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}
 	prompts       = []string{"none", "login", "consent", "select_account"}
 )
 
