@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,7 +28,7 @@ type proxy struct {
 	target string
 	next   atomic.Int32 // the fault of the next commit
 	struck atomic.Int32 // faults so far
-	late   sync.WaitGroup
+	held   atomic.Int32 // commits on their way
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -70,12 +68,13 @@ func (p *proxy) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	go p.requests(client, server)
-	p.answers(server, client)
+	var unit atomic.Bool // this connection commits a unit of work, not the chain
+	go p.requests(client, server, &unit)
+	p.answers(server, client, &unit)
 }
 
 // answers forwards what the server says.
-func (p *proxy) answers(server, client net.Conn) {
+func (p *proxy) answers(server, client net.Conn, unit *atomic.Bool) {
 	defer client.Close()
 	in := bufio.NewReader(server)
 	for {
@@ -83,7 +82,7 @@ func (p *proxy) answers(server, client net.Conn) {
 		if err != nil {
 			return
 		}
-		if kind == 'C' && bytes.HasPrefix(message[5:], []byte("COMMIT\x00")) && p.strike(dropAnswer) != pass {
+		if kind == 'C' && bytes.HasPrefix(message[5:], []byte("COMMIT\x00")) && unit.Swap(false) && p.strike(dropAnswer) != pass {
 			_ = server.Close()
 			return
 		}
@@ -96,7 +95,7 @@ func (p *proxy) answers(server, client net.Conn) {
 
 // requests forwards what the client says. It remembers which prepared statement
 // is which.
-func (p *proxy) requests(client, server net.Conn) {
+func (p *proxy) requests(client, server net.Conn, unit *atomic.Bool) {
 	in := bufio.NewReader(client)
 	names := map[string]string{}
 	if err := forwardStartup(in, server); err != nil {
@@ -107,7 +106,7 @@ func (p *proxy) requests(client, server net.Conn) {
 	defer func() {
 		_ = server.Close()
 		if held {
-			p.late.Done()
+			p.held.Add(-1)
 		}
 	}()
 	for {
@@ -119,7 +118,7 @@ func (p *proxy) requests(client, server net.Conn) {
 		switch {
 		case kind == 'P':
 			names[string(parts[0])] = string(parts[1])
-		case kind == 'B' && names[string(parts[1])] == "commit":
+		case kind == 'B' && names[string(parts[1])] == "commit" && unit.Load():
 			switch p.strike(dropCommit, lateCommit) {
 			case dropCommit:
 				_ = client.Close()
@@ -127,8 +126,11 @@ func (p *proxy) requests(client, server net.Conn) {
 			case lateCommit:
 				held = p.hold(client)
 			}
-		case kind == 'B' && strings.HasPrefix(names[string(parts[1])], "INSERT INTO units") && p.strike(lateUnit) != pass:
-			held = p.hold(client)
+		case kind == 'B' && names[string(parts[1])] == insertUnit:
+			unit.Store(true)
+			if p.strike(lateUnit) != pass {
+				held = p.hold(client)
+			}
 		}
 		if _, err := server.Write(message); err != nil {
 			_ = client.Close()
@@ -140,7 +142,7 @@ func (p *proxy) requests(client, server net.Conn) {
 // hold lets the client believe that the connection ended, and waits before the
 // rest goes to the server. What the client sent is read before.
 func (p *proxy) hold(client net.Conn) bool {
-	p.late.Add(1)
+	p.held.Add(1)
 	_ = client.(*net.TCPConn).CloseWrite()
 	time.Sleep(300 * time.Millisecond)
 	return true
