@@ -18,7 +18,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	DataDir        string
 	MasterKeyFile  string // "": master.key in DataDir, made at first start
-	Store          Secret // "": anteroom.db in DataDir; see BoltPath
+	Store          Secret // "": anteroom.db in DataDir; see BoltPath and PostgresDSN
 	SMTP           SMTP
 	Lifetimes      Lifetimes
 	Keys           Keys
@@ -135,7 +135,18 @@ func Default() Config {
 	}
 }
 
-// BoltPath returns the path of the database file.
+// PostgresDSN returns the connection string of the PostgreSQL database, or "" if
+// everything is in a file.
+func (c *Config) PostgresDSN() string {
+	dsn := c.Store.Reveal()
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		return dsn
+	}
+	return ""
+}
+
+// BoltPath returns the path of the database file. It is only called if there is
+// no PostgresDSN.
 func (c *Config) BoltPath() string {
 	if c.Store == "" {
 		return filepath.Join(c.DataDir, "anteroom.db")

@@ -42,9 +42,17 @@ func MasterKey(c Config) ([]byte, error) {
 	if c.MasterKeyFile != "" {
 		return nil, fmt.Errorf("there is no master key file %s; put the key there, or remove master_key_file from the configuration to use the one in the data folder", path)
 	}
+	// For a shared database that the key does not belong to, the server says so.
+	if c.PostgresDSN() != "" {
+		return firstMasterKey(path)
+	}
 	if info, err := os.Stat(c.BoltPath()); err == nil && info.Size() > 0 {
 		return nil, fmt.Errorf("the database %s is there, but its master key %s is not; restore the key from your backup, without it the stored secrets cannot be opened", c.BoltPath(), path)
 	}
+	return firstMasterKey(path)
+}
+
+func firstMasterKey(path string) ([]byte, error) {
 	if err := makeMasterKey(path); err != nil {
 		return nil, fmt.Errorf("make the master key: %w", err)
 	}

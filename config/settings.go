@@ -56,7 +56,7 @@ func (c *Config) settings() []setting {
 		{key: "master_key_file", target: &c.MasterKeyFile, path: true, example: "/run/secrets/anteroom-master-key",
 			doc: "The key that all stored secrets are sealed with: 32 bytes, raw, hexadecimal or base64. Without it, master.key in the data folder is used and made at the first start. Keep a copy apart from the database: one is worthless without the other."},
 		{key: "store", target: &c.Store, example: "bolt:/var/lib/anteroom/anteroom.db",
-			doc: "Where everything is kept: bolt: and the path of the database file. The default is anteroom.db in the data folder."},
+			doc: "Where everything is kept: bolt: and the path of the database file, or the URL of a PostgreSQL database that any number of nodes share: postgres://anteroom:PASSWORD@db.example.com:5432/anteroom?sslmode=verify-full. Those nodes share one master key (master_key_file), and each has a data folder of its own. The default is anteroom.db in the data folder."},
 
 		{key: "tls.certificate", target: &c.TLS.Certificate, path: true, example: "/etc/anteroom/tls.crt",
 			doc: "PEM file with the certificate chain."},

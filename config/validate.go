@@ -161,13 +161,28 @@ func (v *validator) store() {
 	} else if info, err := os.Stat(v.c.DataDir); err == nil && !info.IsDir() {
 		v.fail("data", v.c.DataDir+" is a file", "name a folder")
 	}
-	kind, rest, ok := strings.Cut(v.c.Store.Reveal(), ":")
+	const fix = "write bolt: and the path of the database file, postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, or remove the key"
+	kind, rest, _ := strings.Cut(v.c.Store.Reveal(), ":")
 	switch {
 	case v.c.Store == "":
-	case !ok || kind != "bolt":
-		v.fail("store", "this version keeps its data in one file", "write bolt: and the path of the database file, or remove the key")
+	case v.c.PostgresDSN() != "":
+		v.postgres()
+	case kind != "bolt":
+		v.fail("store", "this is neither a file nor a PostgreSQL database", fix)
 	case rest == "":
-		v.fail("store", "the path is missing", "write bolt: and the path of the database file, or remove the key")
+		v.fail("store", "the path is missing", fix)
+	}
+}
+
+// postgres looks at the connection string without quoting it: a password is
+// somewhere in it. The rest is said when the store is opened.
+func (v *validator) postgres() {
+	u, err := url.Parse(v.c.PostgresDSN())
+	switch {
+	case err != nil:
+		v.fail("store", "the connection string cannot be read", "percent-encode special characters of the password: @ is %40, / is %2F, # is %23, % is %25")
+	case strings.Trim(u.Path, "/") == "":
+		v.fail("store", "the connection string names no database", "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full")
 	}
 }
 
