@@ -18,7 +18,7 @@ SHOTS     ?= shots
 
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and start the demo: issuer on :8080, portals on :8081 and :8082, state in ./data
@@ -41,7 +41,13 @@ check: ## gofmt and go vet, nothing to install
 
 .PHONY: test
 test: deps check ## everything: checks, then all tests with the race detector and a real browser
-	ANTEROOM_E2E=require $(GO) test -race -p 2 -timeout 30m ./...
+	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Journey|One' ./e2e
+	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 30m ./...
+
+.PHONY: test-stores
+test-stores: deps ## the stores alone: the contract and the faults on both, the journeys on two nodes over PostgreSQL
+	ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 20m ./store/...
+	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Journey|One' ./e2e
 
 .PHONY: shots
 shots: deps ## screenshots of every page, light, dark and phone width, into ./shots
@@ -72,7 +78,7 @@ lint: check ## golangci-lint, pinned, run from the module cache
 	$(GO) run $(GOLANGCI) run ./...
 
 .PHONY: audit
-audit: ## govulncheck, pinned: known holes in what we import (asks vuln.go.dev)
+audit: ## govulncheck, pinned: known holes in what we import (asks the Go vulnerability database)
 	$(GO) run $(GOVULNCHECK) ./...
 
 .PHONY: clean

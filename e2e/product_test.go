@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"anteroom/server"
 	"anteroom/store"
 	"anteroom/store/bolt"
+	"anteroom/store/postgres/pgtest"
 )
 
 // product is the whole product in this process: its real server on a real port,
@@ -40,7 +42,13 @@ type product struct {
 	clock   *clock
 	log     *slog.Logger
 
-	cfg    config.Config
+	cfg   config.Config
+	dsn   string // of PostgreSQL; "": one node over a file
+	nodes []*running
+}
+
+// running is one node.
+type running struct {
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -60,6 +68,9 @@ func start(t *testing.T) *product {
 	p.issuer = fmt.Sprintf("http://localhost:%d", port)
 	p.startMail()
 	p.configure(port)
+	if os.Getenv("ANTEROOM_E2E_STORE") == "postgres" {
+		p.dsn = pgtest.Database(t)
+	}
 	p.run()
 	p.op = demo.NewOperator(p.cfg.AdminSocket())
 	p.startPortals()
@@ -102,40 +113,49 @@ func (p *product) configure(port int) {
 // run starts the server and returns when it answers.
 func (p *product) run() {
 	p.t.Helper()
-	rooms, err := server.Assemble(p.cfg, func(cfg config.Config) (store.Store, error) {
+	if p.dsn != "" {
+		p.runTwoNodes()
+		return
+	}
+	p.runNode(p.cfg, func(cfg config.Config) (store.Store, error) {
 		return bolt.Open(cfg.BoltPath(), bolt.Options{Log: p.log, Now: p.clock.now})
-	}, p.log, p.clock.now)
+	})
+}
+
+func (p *product) runNode(cfg config.Config, open func(config.Config) (store.Store, error)) {
+	p.t.Helper()
+	rooms, err := server.Assemble(cfg, open, p.log, p.clock.now)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan struct{})
-	node := server.New(p.cfg, rooms, p.log, server.WithReady(func(string) { close(ready) }))
-	p.cancel, p.ended = cancel, make(chan error, 1)
+	node := server.New(cfg, rooms, p.log, server.WithReady(func(string) { close(ready) }))
+	one := &running{cancel: cancel, ended: make(chan error, 1)}
 	go func() {
 		err := node.Run(ctx)
 		if closed := rooms.Close(); err == nil {
 			err = closed
 		}
-		p.ended <- err
+		one.ended <- err
 	}()
 	select {
 	case <-ready:
-	case err := <-p.ended:
+	case err := <-one.ended:
 		p.t.Fatalf("the server did not start: %v", err)
 	}
+	p.nodes = append(p.nodes, one)
 }
 
 func (p *product) stop() {
 	p.t.Helper()
-	if p.cancel == nil {
-		return
+	for _, one := range p.nodes {
+		one.cancel()
+		if err := <-one.ended; err != nil {
+			p.t.Errorf("the server ended with %v", err)
+		}
 	}
-	p.cancel()
-	p.cancel = nil
-	if err := <-p.ended; err != nil {
-		p.t.Errorf("the server ended with %v", err)
-	}
+	p.nodes = nil
 }
 
 // restart stops the server gracefully and starts it again on the same file.
