@@ -24,6 +24,8 @@ type Config struct {
 	Keys           Keys
 	Product        Product
 	Password       Password
+	Fetch          Fetch
+	Registration   Registration
 	Log            Log
 
 	sources map[string]string // key -> where the value came from; for mistakes
@@ -104,6 +106,24 @@ type Password struct {
 	Parallel int // hashes computed at once; 0: one a processor
 }
 
+// Fetch says where the service may connect to when a client named the address.
+type Fetch struct {
+	Allow []netip.Prefix // networks that are reached although they are not public
+}
+
+// Registration says who may register clients without the operator (RFC 7591).
+type Registration struct {
+	Mode  string // RegistrationOff, RegistrationToken or RegistrationOpen
+	Token Secret // the initial access token
+}
+
+// Who may register clients.
+const (
+	RegistrationOff   = "off"
+	RegistrationToken = "token" // holders of the initial access token
+	RegistrationOpen  = "open"  // everybody
+)
+
 // Log says what is logged, and in which form.
 type Log struct {
 	Level  string // debug, info, warn, error
@@ -129,9 +149,10 @@ func Default() Config {
 			Invitation:   7 * day,
 			Reset:        time.Hour,
 		},
-		Keys:    Keys{RotateEvery: 90 * day, PublishAhead: day},
-		Product: Product{Name: "Anteroom"},
-		Log:     Log{Level: "info", Format: "text"},
+		Keys:         Keys{RotateEvery: 90 * day, PublishAhead: day},
+		Product:      Product{Name: "Anteroom"},
+		Registration: Registration{Mode: RegistrationOff},
+		Log:          Log{Level: "info", Format: "text"},
 	}
 }
 

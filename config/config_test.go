@@ -198,6 +198,9 @@ func TestMistakesByValue(t *testing.T) {
 		{"missing certificate", "tls:\n  certificate: /nowhere/x.pem\n  key: /nowhere/x.key", "cannot be read"},
 		{"proxy", "trusted_proxies: [proxy.example.com]", "neither an address nor a network"},
 		{"proxy with host bits", "trusted_proxies: 10.1.2.3/8", "neither an address nor a network"},
+		{"registration without a token", "registration:\n  mode: token", "there is none"},
+		{"a token that can be guessed", "registration:\n  mode: open\n  token: secret", "can be guessed"},
+		{"an unknown mode", "registration:\n  mode: everybody", "registration.mode"},
 		{"same listener twice", "listen: 127.0.0.1:9090", "address of the public listener"},
 		{"port", "listen: localhost:99999", "is not a port"},
 		{"another store", "store: mysql://user:pw@db/anteroom", "neither a file nor a PostgreSQL database"},
@@ -303,7 +306,7 @@ func TestEveryCommentedLineOfTheSampleIsAccepted(t *testing.T) {
 		key, value, ok := strings.Cut(strings.TrimSpace(bare), ": ")
 		switch {
 		case !strings.Contains(line, "# ") || !ok || strings.Contains(key, " "):
-		case strings.HasSuffix(key, "password_file"):
+		case strings.HasSuffix(key, "password_file") || key == "token_file":
 			line = strings.Replace(bare, value, secret, 1)
 		case key == "certificate" || key == "key": // their files must exist
 		default:

@@ -33,6 +33,8 @@ var sections = []section{
 	{"keys", "The ring of keys that sign tokens."},
 	{"product", "How the sign-in service calls itself where no portal is concerned."},
 	{"password", "What hashing passwords may take of the machine."},
+	{"fetch", "What clients publish (keys, request objects, lists of addresses) and where they are told of sign-outs is at addresses that they chose. Only the public internet is reached."},
+	{"registration", "Clients that register themselves (RFC 7591). Each becomes an application that every account may enter, and people are asked for their consent."},
 	{"log", "The log goes to standard error."},
 }
 
@@ -114,6 +116,13 @@ func (c *Config) policySettings() []setting {
 
 		{key: "password.parallel", target: &c.Password.Parallel, least: 0, most: 1024,
 			doc: "Hashes (argon2id, 19 MiB each) computed at once; others wait their turn. 0 means one for each processor."},
+
+		{key: "fetch.allow", target: &c.Fetch.Allow, example: "[10.20.0.0/16]",
+			doc: "Networks that are reached although they are not public: those of portals inside. Whoever may register a client can make this service connect to them."},
+
+		{key: "registration.mode", target: &c.Registration.Mode, oneOf: []string{RegistrationOff, RegistrationToken, RegistrationOpen},
+			doc: "Who may register clients: off (the operator alone), token (holders of the initial access token), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},
+		{key: "registration.token", target: &c.Registration.Token, doc: "The initial access token: at least 32 random characters."},
 
 		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
 		{key: "log.format", target: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "text or json."},

@@ -28,6 +28,7 @@ func (c *Config) mistakes() Mistakes {
 	v.smtp()
 	v.relations()
 	v.product()
+	v.registration()
 	return v.found
 }
 
@@ -102,6 +103,16 @@ func loopback(host string) bool {
 		return a.IsLoopback()
 	}
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func (v *validator) registration() {
+	r, key := v.c.Registration, "registration.token"
+	switch n := len(r.Token.Reveal()); {
+	case r.Mode == RegistrationToken && n == 0:
+		v.fail(key, "registration needs a token, and there is none", "write a random one of at least 32 characters, or registration.mode: off")
+	case r.Mode != RegistrationOff && n > 0 && n < 32:
+		v.fail(key, "the token can be guessed", "write a random one of at least 32 characters")
+	}
 }
 
 func (v *validator) listeners() {

@@ -94,6 +94,9 @@ func (p *Pending) Frame() templates.Frame {
 	var f templates.Frame
 	if p.ApplicationID != "" {
 		f.Portal = Brand(p.Application)
+		// What the client registered about itself (RFC 7591 section 2).
+		f.Portal.Policy, _ = p.Client.Settings["policy_uri"].(string)
+		f.Portal.Terms, _ = p.Client.Settings["tos_uri"].(string)
 	}
 	if p.Activating() {
 		f.Progress = Progress(p.Step, p.Terms != nil)

@@ -37,6 +37,7 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	a.ask.HintSubject = p.accountOf(a.client, a.ask.HintSubject)
 	err = p.hub.Authorize(w, r, flow.Request{
 		ClientID: a.client.ID, ApplicationID: a.app.ID, Params: a.keep(), Ask: a.ask,
 	})

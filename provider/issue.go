@@ -87,7 +87,7 @@ func (p *Provider) Refuse(ctx context.Context, in flow.Interaction, e *flow.Prot
 // stillAllowed looks at the account as it is in the commit that issues the code.
 func (p *Provider) stillAllowed(ctx context.Context, a *authorization, in flow.Interaction, auth flow.Authentication) (*flow.ProtocolError, error) {
 	denied := &flow.ProtocolError{Code: "access_denied", Description: "The account has no access to this application."}
-	if in.Ask.HintSubject != "" && in.Ask.HintSubject != p.subject(a.client, auth.AccountID) {
+	if in.Ask.HintSubject != "" && in.Ask.HintSubject != auth.AccountID {
 		return &flow.ProtocolError{Code: "login_required", Description: "Another account signed in than the one that was asked for."}, nil
 	}
 	account, err := p.store.Account(ctx, auth.AccountID)

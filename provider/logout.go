@@ -160,6 +160,9 @@ func (p *Provider) loadLogoutClient(ctx context.Context, l *logout, id string) e
 		return fmt.Errorf("load application %q: %w", c.ApplicationID, err)
 	}
 	l.client, l.app = &c, &app
+	if l.hint != nil {
+		l.hint.Subject = p.accountOf(c, l.hint.Subject)
+	}
 	return nil
 }
 

@@ -41,6 +41,7 @@ type Store interface {
 	store.Applications
 	store.Notices
 	store.Devices
+	store.Failures
 	store.Clients
 	store.Consents
 	store.Sessions
@@ -101,6 +102,7 @@ type Options struct {
 	MayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
 	Pages     *templates.Renderer
 	Fetch     *fetch.Fetcher // nil: one that reaches the public internet only
+	Register  Registration   // who may register clients; zero: nobody
 	Log       *slog.Logger
 	Now       func() time.Time
 	Lifetimes Lifetimes
@@ -115,24 +117,25 @@ type Options struct {
 // Provider is the OpenID Provider. Its methods serve the endpoints; it is safe
 // for concurrent use.
 type Provider struct {
-	issuer    string
-	store     Store
-	hub       Hub
-	seal      *seal.Keyring
-	claims    func(ctx context.Context, accountID, applicationID string) (Roles, error)
-	mayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
-	pages     *templates.Renderer
-	fetch     *fetch.Fetcher
-	ended     chan struct{} // a session was
-	log       *slog.Logger
-	clock     func() time.Time
-	life      Lifetimes
-	keys      *Keys
-	fosite    *fosite.Fosite
-	discovery document
-	keySource KeySource
-	mutualTLS *MutualTLS
-	restored  time.Time // the store's backup was put back then; zero: never
+	issuer       string
+	store        Store
+	hub          Hub
+	seal         *seal.Keyring
+	claims       func(ctx context.Context, accountID, applicationID string) (Roles, error)
+	mayEnter     func(ctx context.Context, a store.Account, app store.Application) (bool, error)
+	pages        *templates.Renderer
+	fetch        *fetch.Fetcher
+	ended        chan struct{} // a session was
+	registration Registration
+	log          *slog.Logger
+	clock        func() time.Time
+	life         Lifetimes
+	keys         *Keys
+	fosite       *fosite.Fosite
+	discovery    document
+	keySource    KeySource
+	mutualTLS    *MutualTLS
+	restored     time.Time // the store's backup was put back then; zero: never
 }
 
 // New returns a Provider. It makes the first signing keys if there are none, and
@@ -161,7 +164,7 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.fetch, p.ended = o.Fetch, make(chan struct{}, 1)
+	p.fetch, p.ended, p.registration = o.Fetch, make(chan struct{}, 1), o.Register
 	if p.fetch == nil {
 		p.fetch = fetch.New(fetch.Options{Now: o.Now})
 	}
@@ -229,6 +232,3 @@ func (p *Provider) Keys() *Keys { return p.keys }
 func (p *Provider) Run(ctx context.Context) { p.keys.Run(ctx) }
 
 func (p *Provider) now() time.Time { return store.Time(p.clock()) }
-
-// subject is the sub that a client sees of an account.
-func (p *Provider) subject(_ store.Client, accountID string) string { return accountID }

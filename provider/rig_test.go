@@ -219,6 +219,7 @@ func (r *rig) routes(mux *http.ServeMux, pages *templates.Renderer) {
 	mux.HandleFunc(PathUserInfo, r.p.UserInfo)
 	mux.HandleFunc(PathIntrospect, r.p.Introspect)
 	mux.HandleFunc(PathRevoke, r.p.Revoke)
+	mux.HandleFunc(PathRegister, r.p.Register)
 	mux.HandleFunc(PathJWKS, r.p.JWKS)
 	mux.HandleFunc(PathDiscovery, r.p.Discovery)
 	mux.HandleFunc(PathOAuthServer, r.p.Discovery)

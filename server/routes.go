@@ -101,6 +101,7 @@ func (s *Server) endpoints() []endpoint {
 		{provider.PathUserInfo, p.UserInfo},
 		{provider.PathIntrospect, p.Introspect},
 		{provider.PathRevoke, p.Revoke},
+		{provider.PathRegister, p.Register},
 	}
 }
 
@@ -109,7 +110,7 @@ func (s *Server) endpoints() []endpoint {
 // a form of ours.
 var crossOrigin = []string{
 	provider.PathAuthorize, provider.PathLogout, provider.PathPushed, provider.PathToken, provider.PathUserInfo,
-	provider.PathIntrospect, provider.PathRevoke,
+	provider.PathIntrospect, provider.PathRevoke, provider.PathRegister,
 }
 
 // Handler returns what the public listener serves.

@@ -18,6 +18,8 @@ type Brand struct {
 	LogoURL string
 	Colour  string // "#rrggbb"; empty: the default accent
 	URL     string // where "go to the portal" leads; may be empty
+	Policy  string // address of its privacy policy; may be empty
+	Terms   string // address of its terms of service; may be empty
 }
 
 // ProgressStep is one stop of an activation: Password, Authenticator, Terms, Done.
