@@ -20,6 +20,7 @@ import (
 	"anteroom/server"
 	"anteroom/store"
 	"anteroom/store/bolt"
+	"anteroom/store/postgres"
 )
 
 // api is the administration interface, wherever it runs.
@@ -46,7 +47,7 @@ func (a *app) connect(ctx context.Context) (*api, error) {
 	if !errors.Is(dialErr, admin.ErrNoSocket) {
 		return nil, dialErr
 	}
-	found, err = inProcess(cfg, a.stderr)
+	found, err = inProcess(ctx, cfg, a.stderr)
 	if err != nil {
 		// A service that is just starting holds the store before its socket answers.
 		if found, dialErr := overSocket(ctx, cfg); dialErr == nil {
@@ -76,9 +77,9 @@ func overSocket(ctx context.Context, cfg config.Config) (*api, error) {
 
 // inProcess opens the store for one command. What the rooms have to say beside
 // the command's own answer is worth a line only if it is a warning.
-func inProcess(cfg config.Config, stderr io.Writer) (*api, error) {
+func inProcess(ctx context.Context, cfg config.Config, stderr io.Writer) (*api, error) {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	rooms, err := server.Assemble(cfg, openStore(log), log, nil)
+	rooms, err := server.Assemble(cfg, openStore(ctx, log), log, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,30 +87,22 @@ func inProcess(cfg config.Config, stderr io.Writer) (*api, error) {
 }
 
 // openStore opens the store that the configuration names.
-func openStore(log *slog.Logger) func(config.Config) (store.Store, error) {
+func openStore(ctx context.Context, log *slog.Logger) func(config.Config) (store.Store, error) {
 	return func(cfg config.Config) (store.Store, error) {
+		if dsn := cfg.PostgresDSN(); dsn != "" {
+			return openPostgres(ctx, dsn, postgres.Options{Log: log})
+		}
 		return bolt.Open(cfg.BoltPath(), bolt.Options{Log: log})
 	}
 }
 
-// with runs do with the administration interface.
-func (a *app) with(do func(ctx context.Context, api *api, args []string) error) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) (err error) {
-		api, err := a.connect(c.Context())
-		if err != nil {
-			return err
-		}
-		defer func() {
-			if closeErr := api.close(); err == nil {
-				err = closeErr
-			}
-		}()
-		err = do(c.Context(), api, args)
-		if refused, ok := errors.AsType[*refusal](err); ok {
-			refused.isFlag = func(name string) bool { return c.Flags().Lookup(name) != nil }
-		}
-		return err
+// openPostgres returns no store with an error, not one of no value.
+func openPostgres(ctx context.Context, dsn string, o postgres.Options) (store.Store, error) {
+	s, err := postgres.Open(ctx, dsn, o)
+	if err != nil {
+		return nil, err
 	}
+	return s, nil
 }
 
 // refusal is a Problem of the interface, in the words of the command line.

@@ -16,8 +16,9 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `Serve runs the service. It stops at SIGTERM or SIGINT, when the requests in flight are done.
 
 The configuration is checked first, and all mistakes are reported at once. One process has
-the database at a time; a second one stops within seconds and says who holds it. The first
-start makes the data folder, the master key and the signing keys.`,
+a database file at a time; a second one stops within seconds and says who holds it. Any number
+of nodes share a PostgreSQL database and one master key, each with a data folder of its own. The
+first start makes the data folder, the master key and the signing keys.`,
 		Example: "  anteroom serve --config /etc/anteroom/anteroom.yaml",
 		Args:    wants(),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
@@ -34,7 +35,7 @@ start makes the data folder, the master key and the signing keys.`,
 			for _, note := range cfg.Notes() {
 				log.Warn(note)
 			}
-			rooms, err := server.Assemble(cfg, openStore(log), log, nil)
+			rooms, err := server.Assemble(cfg, openStore(c.Context(), log), log, nil)
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"anteroom/config"
 )
 
 // The variables that move the demo.
@@ -21,6 +23,7 @@ const (
 	VarPCCURL       = "ANTEROOM_DEMO_PCC_URL"
 	VarMail         = "ANTEROOM_DEMO_MAIL_PORT"
 	VarData         = "ANTEROOM_DEMO_DATA"
+	VarStore        = "ANTEROOM_DEMO_STORE"
 )
 
 // Variable describes one of them, for the help text and the documentation.
@@ -39,6 +42,7 @@ func Variables() []Variable {
 		{VarPCCURL, "http://HOST:8082", "its URL, if a proxy changes it"},
 		{VarMail, "any free one", "port of the demo's mail server, always on this machine only"},
 		{VarData, "./data", "folder of the demo's state"},
+		{VarStore, "a file in that folder", "where everything is kept, such as postgres://user@host/database"},
 	}
 }
 
@@ -53,6 +57,7 @@ type Options struct {
 	PCCPort       int
 	MailPort      int // 0: any free one
 	DataDir       string
+	Store         config.Secret // as the key store of the configuration; "": a file in DataDir
 }
 
 // FromEnv reads the variables. The error joins a sentence for each mistake.
@@ -94,6 +99,7 @@ func FromEnv(getenv func(string) string) (Options, error) {
 		PCCPort:       port(VarPCC, 8082, 1),
 		MailPort:      port(VarMail, 0, 0),
 		DataDir:       get(VarData, "data"),
+		Store:         config.Secret(get(VarStore, "")),
 	}
 	if o.Port == o.AnalyticsPort || o.Port == o.PCCPort || o.AnalyticsPort == o.PCCPort {
 		mistakes = append(mistakes, fmt.Errorf("%s, %s and %s need three different ports; they are %d, %d and %d", VarPort, VarAnalytics, VarPCC, o.Port, o.AnalyticsPort, o.PCCPort))

@@ -20,6 +20,7 @@ import (
 	"anteroom/server"
 	"anteroom/store"
 	"anteroom/store/bolt"
+	"anteroom/store/postgres"
 )
 
 // Run serves the demo until ctx ends: the product, the mail server and the two
@@ -31,7 +32,7 @@ func Run(ctx context.Context, o Options, command string, out io.Writer, log *slo
 	}
 	d := &demo{Options: o, command: command, out: out, log: log}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if err := d.open(); err != nil {
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -73,7 +74,7 @@ type demo struct {
 	closers    []func() error
 }
 
-func (d *demo) open() (err error) {
+func (d *demo) open(ctx context.Context) (err error) {
 	if d.mail, err = mailbox.Open(filepath.Join(d.DataDir, "demo-mail.json")); err != nil {
 		return err
 	}
@@ -91,9 +92,11 @@ func (d *demo) open() (err error) {
 	if err := probe.Close(); err != nil {
 		return err
 	}
-	d.rooms, err = server.Assemble(d.config(), func(cfg config.Config) (store.Store, error) {
-		return bolt.Open(cfg.BoltPath(), bolt.Options{Log: d.log})
-	}, d.log, nil)
+	cfg := d.config()
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	d.rooms, err = server.Assemble(cfg, d.openStore(ctx), d.log, nil)
 	if err != nil {
 		return err
 	}
@@ -101,10 +104,24 @@ func (d *demo) open() (err error) {
 	return nil
 }
 
+// openStore opens the file of the demo, or the database that it was given.
+func (d *demo) openStore(ctx context.Context) func(config.Config) (store.Store, error) {
+	return func(cfg config.Config) (store.Store, error) {
+		if dsn := cfg.PostgresDSN(); dsn != "" {
+			s, err := postgres.Open(ctx, dsn, postgres.Options{Log: d.log})
+			if err != nil {
+				return nil, fmt.Errorf("%w (%s)", err, VarStore)
+			}
+			return s, nil
+		}
+		return bolt.Open(cfg.BoltPath(), bolt.Options{Log: d.log})
+	}
+}
+
 func (d *demo) config() config.Config {
 	cfg := config.Default()
 	cfg.Issuer, cfg.DataDir, cfg.Listen = d.Issuer, d.DataDir, address(d.Listen, d.Port)
-	cfg.Operations.Listen = ""
+	cfg.Operations.Listen, cfg.Store = "", d.Store
 	cfg.SMTP.Host, cfg.SMTP.Port, cfg.SMTP.Security = "127.0.0.1", d.smtpPort, config.SecurityNone
 	cfg.SMTP.From = "Northwind Software <no-reply@northwind.example>"
 	return cfg
