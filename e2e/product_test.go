@@ -45,6 +45,8 @@ type product struct {
 	cfg   config.Config
 	dsn   string // of PostgreSQL; "": one node over a file
 	nodes []*running
+
+	rotation *rotation // of the nodes over PostgreSQL
 }
 
 // running is one node.
@@ -62,15 +64,21 @@ func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 // start starts a product with the demo's applications and nobody in it.
 func start(t *testing.T) *product {
 	t.Helper()
-	p := &product{t: t, dir: t.TempDir(), clock: &clock{}}
+	if os.Getenv("ANTEROOM_E2E_STORE") == "postgres" {
+		return startOver(t, pgtest.Database(t))
+	}
+	return startOver(t, "")
+}
+
+// startOver starts one node over a file, or two over the database of dsn.
+func startOver(t *testing.T, dsn string) *product {
+	t.Helper()
+	p := &product{t: t, dir: t.TempDir(), clock: &clock{}, dsn: dsn}
 	_, p.log = newLog(t)
 	port := freePort(t)
 	p.issuer = fmt.Sprintf("http://localhost:%d", port)
 	p.startMail()
 	p.configure(port)
-	if os.Getenv("ANTEROOM_E2E_STORE") == "postgres" {
-		p.dsn = pgtest.Database(t)
-	}
 	p.run()
 	p.op = demo.NewOperator(p.cfg.AdminSocket())
 	p.startPortals()
