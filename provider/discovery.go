@@ -57,6 +57,8 @@ func (p *Provider) metadata() map[string]any {
 		"introspection_endpoint_auth_signing_alg_values_supported": slices.Concat(clientAlgorithms, secretAlgorithms),
 		"introspection_endpoint_auth_methods_supported":            secretMethods,
 		"require_pushed_authorization_requests":                    false, // a client may be registered so
+		"dpop_signing_alg_values_supported":                        clientAlgorithms,
+		"tls_client_certificate_bound_access_tokens":               p.seesCertificates(),
 		"claims_parameter_supported":                               true,
 		"request_parameter_supported":                              true,
 		"request_object_signing_alg_values_supported":              clientAlgorithms,

@@ -33,9 +33,10 @@ type exchange struct {
 	app       store.Application
 	form      url.Values
 	request   *http.Request
-	spends    []spend  // to be used up with the request
-	spent     bool     // they were
-	scopes    []string // of the access token
+	spends    []spend       // to be used up with the request
+	spent     bool          // they were
+	cnf       *confirmation // to whom the tokens will belong; nil: to whoever has them
+	scopes    []string      // of the access token
 	resources []string
 
 	// Of the grants that have an account.

@@ -58,6 +58,9 @@ func (p *Provider) admitCode(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return badCode(err)
 	}
+	if jkt := grantKey(x.grant); jkt != "" && (x.cnf == nil || x.cnf.JKT != jkt) {
+		return badCode(errors.New("a code that another key asked for (RFC 9449 section 10)"))
+	}
 	if x.account, err = p.standing(ctx, x.grant, true); err != nil {
 		return orBad(err, badCode)
 	}
@@ -152,6 +155,9 @@ func (p *Provider) admitRefresh(ctx context.Context, x *exchange) error {
 	// The client first, as with codes.
 	if x.grant.ClientID != x.client.ID {
 		return badRefresh(errors.New("a refresh token of another client"))
+	}
+	if !x.holds(raw) {
+		return badRefresh(errors.New("a refresh token of another key, or without proof"))
 	}
 	if errors.Is(err, store.ErrConsumed) {
 		return p.lostRefresh(ctx, x, err)

@@ -29,6 +29,7 @@ type introspection struct {
 	SessionID     string         `json:"sid,omitempty"`
 	Roles         []string       `json:"roles,omitzero"`
 	Organizations []Organization `json:"organizations,omitzero"`
+	Confirmation  *confirmation  `json:"cnf,omitempty"`
 }
 
 // Introspect tells a confidential client whether a token is good. It tells only
@@ -75,8 +76,12 @@ func (p *Provider) introspectAccess(ctx context.Context, c store.Client, raw str
 	case t.claims.ClientID != c.ID && !contains(t.claims.Audience, c.ID):
 		return introspection{}, nil
 	}
+	kind := "Bearer"
+	if cnf := t.claims.Confirmation; cnf != nil && cnf.JKT != "" {
+		kind = "DPoP"
+	}
 	return introspection{
-		Active: true, TokenType: "Bearer", Issuer: t.claims.Issuer, Subject: t.claims.Subject,
+		Active: true, TokenType: kind, Confirmation: t.claims.Confirmation, Issuer: t.claims.Issuer, Subject: t.claims.Subject,
 		Audience: t.claims.Audience, ClientID: t.claims.ClientID, Username: t.account.UserName,
 		Scope: t.claims.Scope, ID: t.claims.ID, IssuedAt: t.claims.IssuedAt, ExpiresAt: t.claims.ExpiresAt,
 		AuthTime: t.claims.AuthTime, ACR: t.claims.ACR, AMR: t.claims.AMR, SessionID: t.claims.SessionID,

@@ -115,12 +115,16 @@ func (p *Provider) stillAllowed(ctx context.Context, a *authorization, in flow.I
 func (p *Provider) newGrant(a *authorization, in flow.Interaction, auth flow.Authentication, scopes []string) store.Grant {
 	now := p.now()
 	granted := slices.DeleteFunc(slices.Clone(a.scopes), func(s string) bool { return !contains(scopes, s) })
+	later := url.Values{}
+	if jkt := a.Get("dpop_jkt"); jkt != "" {
+		later.Set("dpop_jkt", jkt)
+	}
 	return store.Grant{
 		ID: seal.RandomID(), ClientID: a.client.ID, ApplicationID: a.app.ID,
 		AccountID: auth.AccountID, SessionID: auth.SessionID,
 		Scopes: granted, Audiences: a.resources, RequestedAt: in.StartedAt,
 		AuthTime: auth.AuthTime, AMR: auth.AMR, ACR: auth.ACR,
-		Nonce: a.params.Get("nonce"), Claims: a.claims.within(scopes).encode(),
+		Nonce: a.params.Get("nonce"), Claims: a.claims.within(scopes).encode(), Params: later.Encode(),
 		CreatedAt: now, ExpiresAt: now.Add(p.grantLife(a.client)),
 	}
 }

@@ -73,14 +73,14 @@ func (p *Provider) JWKS(w http.ResponseWriter, r *http.Request) {
 func cors(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, DPoP-Nonce")
 	if r.Method != http.MethodOptions {
 		return false
 	}
 	for _, m := range methods {
 		h.Add("Access-Control-Allow-Methods", m)
 	}
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
 	h.Set("Access-Control-Max-Age", "7200")
 	w.WriteHeader(http.StatusNoContent)
 	return true

@@ -55,6 +55,7 @@ type accessClaims struct {
 	GrantID       string         `json:"grant_id,omitempty"`
 	Roles         []string       `json:"roles,omitzero"` // an empty list says "none"
 	Organizations []Organization `json:"organizations,omitzero"`
+	Confirmation  *confirmation  `json:"cnf,omitempty"` // who may use it; nil: whoever has it
 }
 
 // idClaims are the claims of an ID token that we read again in a hint.

@@ -46,6 +46,7 @@ func (p *Provider) PushAuthorization(w http.ResponseWriter, r *http.Request) {
 	if !p.only(w, r, http.MethodPost) {
 		return
 	}
+	p.offerNonce(w, r)
 	answer, err := p.pushAuthorization(r)
 	if err != nil {
 		p.fail(w, r, err)
@@ -64,7 +65,13 @@ func (p *Provider) pushAuthorization(r *http.Request) (*pushedAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, answer, err := p.preparePushed(ctx, c, form)
+	proof, err := p.pushedKey(r, c, form)
+	values = append(values, proof...)
+	var row store.PushedRequest
+	var answer *pushedAnswer
+	if err == nil {
+		row, answer, err = p.preparePushed(ctx, c, form)
+	}
 	if err != nil {
 		if used := p.useNow(ctx, values); used != nil {
 			return nil, used

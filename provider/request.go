@@ -37,7 +37,7 @@ type authorization struct {
 var kept = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "claims", "acr_values",
-	"login_hint", "ui_locales", "claims_locales", "display", "resource",
+	"login_hint", "ui_locales", "claims_locales", "display", "resource", "dpop_jkt",
 }
 
 func (a *authorization) keep() string {
@@ -88,7 +88,7 @@ func (p *Provider) parse(ctx context.Context, in params) (*authorization, error)
 			}
 			return nil
 		},
-		a.checkObjects, a.checkPushed, a.checkSigned, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkPrompt, a.checkClaims,
+		a.checkObjects, a.checkPushed, a.checkSigned, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkKey, a.checkPrompt, a.checkClaims,
 	} {
 		if err := check(); err != nil {
 			return a, err

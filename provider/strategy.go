@@ -58,7 +58,7 @@ func (s *strategy) GenerateRefreshToken(ctx context.Context, _ fosite.Requester)
 	if x == nil {
 		return "", "", errOutside
 	}
-	token := seal.Token()
+	token := seal.Token() + x.bound()
 	next := store.RefreshToken{
 		Hash: s.RefreshTokenSignature(ctx, token), GrantID: x.grant.ID, IssuedAt: x.now,
 		ExpiresAt: earlier(x.now.Add(s.p.life.RefreshToken), x.grant.ExpiresAt),
@@ -137,6 +137,7 @@ func (p *Provider) fillAccess(ctx context.Context, x *exchange) error {
 	x.access = accessClaims{
 		Issuer: p.issuer, Subject: x.client.ID, Audience: x.resources, ClientID: x.client.ID,
 		Scope: strings.Join(x.scopes, " "), ID: seal.RandomID(), IssuedAt: x.now.Unix(),
+		Confirmation: x.cnf,
 	}
 	if len(x.resources) == 0 {
 		x.access.Audience = audience{x.client.ID}

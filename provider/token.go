@@ -49,6 +49,7 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) {
 	if cors(w, r, http.MethodPost) || !p.only(w, r, http.MethodPost) {
 		return
 	}
+	p.offerNonce(w, r)
 	answer, err := p.token(r)
 	if err != nil {
 		p.fail(w, r, err)
@@ -68,7 +69,10 @@ func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
 		return nil, err
 	}
 	x := &exchange{now: p.now(), client: c, form: form, request: r, spends: values}
-	answer, err := p.exchange(ctx, x)
+	var answer *tokenAnswer
+	if err = p.constrain(x); err == nil {
+		answer, err = p.exchange(ctx, x)
+	}
 	// What works once is used up by a refusal, too: in the unit of work of the
 	// tokens if there is one, else here.
 	if !x.spent {
@@ -189,6 +193,9 @@ func newTokenAnswer(x *exchange, response fosite.AccessResponder) *tokenAnswer {
 		TokenType:   "Bearer",
 		ExpiresIn:   x.access.ExpiresAt - x.access.IssuedAt,
 		Scope:       x.access.Scope,
+	}
+	if x.cnf != nil && x.cnf.JKT != "" {
+		answer.TokenType = "DPoP"
 	}
 	answer.RefreshToken, _ = response.GetExtra("refresh_token").(string)
 	answer.IDToken, _ = response.GetExtra("id_token").(string)

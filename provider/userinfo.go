@@ -13,9 +13,11 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request) {
 	if cors(w, r, http.MethodGet, http.MethodPost) || !p.only(w, r, http.MethodGet, http.MethodPost) {
 		return
 	}
+	p.offerNonce(w, r)
 	claims, err := p.userInfo(r)
 	if err != nil {
 		p.challenge(w, err)
+		proofChallenge(w, r)
 		p.fail(w, r, err)
 		return
 	}
@@ -23,7 +25,7 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
-	raw, err := bearer(r)
+	scheme, raw, err := bearer(r)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +34,9 @@ func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
 		return nil, errBearer(err)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := p.checkHolder(r.Context(), r, scheme, raw, t); err != nil {
 		return nil, err
 	}
 	if t.grant.ID == "" || !contains(words(t.claims.Scope), "openid") {
@@ -48,14 +53,19 @@ func errBearer(cause error) *refusal {
 
 var errNoToken = errors.New("no access token")
 
-// bearer returns the access token of a request: in the header or in a posted
-// form, once (RFC 6750 section 2). A token in the query would be in every log.
-func bearer(r *http.Request) (string, error) {
+// bearer returns the access token of a request: in the header, or in a posted
+// form, once (RFC 6750 section 2); and whether it came as one that a key holds
+// (DPoP, RFC 9449 section 7.1). A token in the query would be in every log.
+func bearer(r *http.Request) (as, token string, err error) {
 	var found []string
+	as = "Bearer"
 	for _, header := range r.Header.Values("Authorization") {
 		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return "", errBearer(errors.New("an Authorization header that is not Bearer"))
+		switch {
+		case strings.EqualFold(scheme, "DPoP"):
+			as = "DPoP"
+		case !strings.EqualFold(scheme, "Bearer"):
+			return "", "", errBearer(errors.New("an Authorization header that is not Bearer"))
 		}
 		found = append(found, strings.TrimSpace(token))
 	}
@@ -63,7 +73,7 @@ func bearer(r *http.Request) (string, error) {
 	if r.Method == http.MethodPost && kind == "application/x-www-form-urlencoded" {
 		form, err := readStrict(r)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if token, sent := form["access_token"]; sent {
 			found = append(found, token...)
@@ -71,12 +81,12 @@ func bearer(r *http.Request) (string, error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", refuse("invalid_token", "Send an access token in the Authorization header.").
+		return "", "", refuse("invalid_token", "Send an access token in the Authorization header.").
 			withStatus(http.StatusUnauthorized).because(errNoToken)
 	case 1:
-		return found[0], nil
+		return as, found[0], nil
 	}
-	return "", refuse("invalid_request", "The access token was sent twice.")
+	return "", "", refuse("invalid_request", "The access token was sent twice.")
 }
 
 // challenge adds the WWW-Authenticate of RFC 6750 section 3. A request without
@@ -94,4 +104,14 @@ func (p *Provider) challenge(w http.ResponseWriter, err error) {
 		value += `, scope="openid"`
 	}
 	w.Header().Set("WWW-Authenticate", value)
+}
+
+// proofChallenge makes a challenge one for those who hold their tokens by a key
+// (RFC 9449 section 7.1).
+func proofChallenge(w http.ResponseWriter, r *http.Request) {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	rest, ok := strings.CutPrefix(w.Header().Get("WWW-Authenticate"), "Bearer ")
+	if ok && (strings.EqualFold(scheme, "DPoP") || len(r.Header.Values("DPoP")) > 0) {
+		w.Header().Set("WWW-Authenticate", `DPoP algs="`+strings.Join(clientAlgorithms, " ")+`", `+rest)
+	}
 }
