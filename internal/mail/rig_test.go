@@ -316,7 +316,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) sender(config SMTP) *Sender {
 	return NewSender(SenderOptions{
 		Store: r.db, Seal: r.Seal, Now: r.clock, SMTP: config,
-		Log: slog.New(slog.NewTextHandler(r.log, nil)), Random: func() float64 { return 0.5 },
+		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Random: func() float64 { return 0.5 },
 	})
 }
 
