@@ -144,8 +144,8 @@ func (p *Provider) admitAssertion(c store.Client, given credential) ([]spend, er
 	claims, now := given.assertion.claims, p.now()
 	alg := given.assertion.signed.Signatures[0].Protected.Algorithm
 	registered := setting(c, "token_endpoint_auth_signing_alg")
-	if registered != "" && registered != alg {
-		return nil, fmt.Errorf("alg %s, registered is %s", alg, registered)
+	if (registered != "" && registered != alg) || (fapi(c) && !contains(fapiAlgorithms, alg)) {
+		return nil, fmt.Errorf("alg %s, registered is %q", alg, registered)
 	}
 	if claims.Issuer != c.ID || claims.Subject != c.ID {
 		return nil, fmt.Errorf("assertion of %q about %q", claims.Issuer, claims.Subject)
@@ -172,7 +172,10 @@ func (p *Provider) admitAssertion(c store.Client, given credential) ([]spend, er
 // should be; the token endpoint, and the endpoint that is called, are what older
 // clients send (RFC 7523 section 3, RFC 9126 section 2). An audience with a
 // stranger in it could be used there, or come from there.
-func (p *Provider) checkAudience(_ store.Client, raw json.RawMessage, path string) error {
+func (p *Provider) checkAudience(c store.Client, raw json.RawMessage, path string) error {
+	if fapi(c) {
+		return p.fapiAudience(raw)
+	}
 	var all audience
 	if err := json.Unmarshal(raw, &all); err != nil || len(all) == 0 {
 		return errors.New("no audience")

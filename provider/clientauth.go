@@ -137,7 +137,7 @@ func (p *Provider) identify(ctx context.Context, r *http.Request, form url.Value
 	case wrong != nil:
 		err = wrong
 	}
-	if !known || wrong != nil || c.TokenEndpointAuthMethod != method.name {
+	if !known || wrong != nil || c.TokenEndpointAuthMethod != method.name || (fapi(c) && !contains(fapiMethods, method.name)) {
 		return store.Client{}, nil, errClient(err)
 	}
 	return c, values, nil

@@ -61,7 +61,7 @@ func (p *Provider) readProof(r *http.Request, c store.Client, token string) (str
 		return "", nil, badProof(errors.New("two proofs"))
 	}
 	var claims proofClaims
-	jkt, err := openProof(headers[0], &claims)
+	jkt, err := openProof(headers[0], algorithmsOf(c), &claims)
 	if err == nil {
 		err = p.checkProof(r, claims, token)
 	}
@@ -82,8 +82,8 @@ func (p *Provider) readProof(r *http.Request, c store.Client, token string) (str
 
 // openProof verifies a proof with the key that it carries and returns the key's
 // thumbprint (RFC 7638).
-func openProof(raw string, claims *proofClaims) (string, error) {
-	signed, err := parseClientJWT(raw, clientAlgorithms, claims)
+func openProof(raw string, algorithms []string, claims *proofClaims) (string, error) {
+	signed, err := parseClientJWT(raw, algorithms, claims)
 	if err != nil {
 		return "", err
 	}
@@ -187,8 +187,10 @@ func (p *Provider) constrain(x *exchange) error {
 			return refuse("invalid_request", "This client is registered for certificate-bound tokens (RFC 8705 section 3): show the certificate.")
 		}
 		x.cnf = &confirmation{X5T: thumbprint(chain[0])}
+	case fapi(x.client):
+		x.cnf, err = p.fapiHolder(x.request)
 	}
-	return nil
+	return err
 }
 
 func bindsCertificate(c store.Client) bool {

@@ -206,6 +206,9 @@ func (p *Provider) settleRefresh(ctx context.Context, x *exchange) error {
 	if !x.rotates || x.next == nil {
 		return errors.New("the handlers did not rotate the refresh token")
 	}
+	if fapi(x.client) {
+		return p.record(ctx, audit.TokenRefreshed, x, nil) // it keeps its refresh token
+	}
 	if err := p.store.RotateRefreshToken(ctx, x.used.Hash, *x.next, x.now); err != nil {
 		return err
 	}

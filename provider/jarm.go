@@ -31,10 +31,7 @@ func answerMode(c store.Client, mode, responseType string) (how, alg string) {
 // answerAlgorithm is what authorization_signed_response_alg says; RS256 is its
 // default (JARM section 3).
 func answerAlgorithm(c store.Client) string {
-	if alg := setting(c, "authorization_signed_response_alg"); contains(signingAlgorithms, alg) {
-		return alg
-	}
-	return "RS256"
+	return signsWith(c, setting(c, "authorization_signed_response_alg"), "RS256")
 }
 
 // signAnswer returns the one parameter of a signed answer (JARM section 2.1). It

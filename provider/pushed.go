@@ -193,7 +193,9 @@ func (p *Provider) usePushed(ctx context.Context, a *authorization) (ok bool, er
 }
 
 // mustPush tells whether a client sends its requests ahead and in no other way.
-func mustPush(c store.Client) bool { return flag(c, "require_pushed_authorization_requests") }
+func mustPush(c store.Client) bool {
+	return fapi(c) || flag(c, "require_pushed_authorization_requests")
+}
 
 func (a *authorization) checkPushed() error {
 	if mustPush(a.client) && a.pushed == "" && !a.pushing {

@@ -88,7 +88,7 @@ func (p *Provider) parse(ctx context.Context, in params) (*authorization, error)
 			}
 			return nil
 		},
-		a.checkObjects, a.checkPushed, a.checkSigned, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkKey, a.checkPrompt, a.checkClaims,
+		a.checkObjects, a.checkPushed, a.checkFAPI, a.checkSigned, a.checkResponse, a.checkScopes, a.checkPKCE, a.checkKey, a.checkPrompt, a.checkClaims,
 	} {
 		if err := check(); err != nil {
 			return a, err
@@ -274,7 +274,7 @@ func (a *authorization) checkPKCE() error {
 	return nil
 }
 
-func pkceRequired(c store.Client) bool { return public(c) || !c.PKCEOptional }
+func pkceRequired(c store.Client) bool { return public(c) || !c.PKCEOptional || fapi(c) }
 
 func (a *authorization) checkPrompt() error {
 	a.ask.Prompt = words(a.Get("prompt"))

@@ -68,7 +68,7 @@ func unsigned(raw string) bool {
 // openObject verifies a request object and returns its parameters.
 func (p *Provider) openObject(ctx context.Context, c store.Client, raw string) (url.Values, error) {
 	var claims clientJWT
-	signed, err := parseClientJWT(raw, clientAlgorithms, &claims)
+	signed, err := parseClientJWT(raw, algorithmsOf(c), &claims)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,10 @@ func (p *Provider) checkObject(c store.Client, claims clientJWT) error {
 	if claims.Subject == c.ID {
 		return errors.New("a client assertion, not a request (RFC 9101 section 10.8)")
 	}
-	return claims.checkTimes(p.now(), maxRequestObject)
+	if err := claims.checkTimes(p.now(), maxRequestObject); err != nil || !fapi(c) {
+		return err
+	}
+	return fapiTimes(claims, p.now())
 }
 
 // aboutJWT are the claims of a request object that are no parameters.

@@ -86,10 +86,7 @@ func (s *strategy) GenerateAccessToken(ctx context.Context, _ fosite.Requester) 
 	if err := s.p.fillAccess(ctx, x); err != nil {
 		return "", "", err
 	}
-	alg := x.client.AccessTokenSigningAlg
-	if !contains(signingAlgorithms, alg) {
-		alg = "ES256"
-	}
+	alg := signsWith(x.client, x.client.AccessTokenSigningAlg, "ES256")
 	token, err := s.p.keys.sign(ctx, alg, typeAccessToken, x.access)
 	x.token = token
 	return token, x.access.ID, err
@@ -125,10 +122,7 @@ func halfHash(alg, token string) string {
 }
 
 func idTokenAlgorithm(c store.Client) string {
-	if contains(signingAlgorithms, c.IDTokenSignedResponseAlg) {
-		return c.IDTokenSignedResponseAlg
-	}
-	return "RS256" // the default of OpenID Connect Registration section 2
+	return signsWith(c, c.IDTokenSignedResponseAlg, "RS256") // OpenID Connect Registration section 2
 }
 
 // fillAccess says what the access token of an exchange is.

@@ -198,6 +198,9 @@ func newTokenAnswer(x *exchange, response fosite.AccessResponder) *tokenAnswer {
 		answer.TokenType = "DPoP"
 	}
 	answer.RefreshToken, _ = response.GetExtra("refresh_token").(string)
+	if x.used.Hash != "" && fapi(x.client) {
+		answer.RefreshToken = x.form.Get("refresh_token")
+	}
 	answer.IDToken, _ = response.GetExtra("id_token").(string)
 	return answer
 }
