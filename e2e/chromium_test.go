@@ -273,7 +273,7 @@ func (c *chromiumTab) Press(id string, fields ...string) {
 	})
 }
 
-// click finds the middle of an element, makes sure that nothing lies over it,
+// click finds the middle of an element (of its first line, if it has several), makes sure that nothing lies over it,
 // and clicks with the mouse. An element that is gone, because the page sent
 // itself, is no error: another page is about to come.
 func (c *chromiumTab) click(ctx context.Context, id string) error {
@@ -286,7 +286,7 @@ func (c *chromiumTab) click(ctx context.Context, id string) error {
 		const e = %s;
 		if (window.__visit !== %d || !e || e.form && e.form.dataset.sent) return {state: "gone", x: 0, y: 0};
 		e.scrollIntoView({block: "center", behavior: "instant"});
-		const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
+		const r = e.getClientRects()[0] || e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
 		const top = document.elementFromPoint(x, y);
 		return {state: r.width > 0 && top && (e.contains(top) || top.contains(e)) ? "clear" : "covered", x, y};
 	})()`, element(id), c.visit)))
