@@ -116,26 +116,31 @@ var selectClients = "SELECT " + clients.of("c") + `,
 
 func clientRows(ctx context.Context, t *tx, tail string, args ...any) (out []store.Client, err error) {
 	_, err = t.statement(ctx, selectClients+tail, args, func(r pgx.Rows) error {
-		var row clientRow
-		fields := clients.fields(&row.Client)
-		if err := r.Scan(append(targets(fields), &row.hashes, &row.created, &row.expires)...); err != nil {
-			return fmt.Errorf("read clients: %w", err)
-		}
-		mend(fields)
-		for i, hash := range row.hashes {
-			secret := store.ClientSecret{Hash: hash}
-			if row.created[i] != nil {
-				secret.CreatedAt = store.Time(*row.created[i])
-			}
-			if row.expires[i] != nil {
-				secret.ExpiresAt = store.Time(*row.expires[i])
-			}
-			row.Secrets = append(row.Secrets, secret)
-		}
-		out = append(out, row.Client)
-		return nil
+		c, err := scanClient(r)
+		out = append(out, c)
+		return err
 	})
 	return out, err
+}
+
+func scanClient(r pgx.Rows) (store.Client, error) {
+	var row clientRow
+	fields := clients.fields(&row.Client)
+	if err := r.Scan(append(targets(fields), &row.hashes, &row.created, &row.expires)...); err != nil {
+		return store.Client{}, fmt.Errorf("read clients: %w", err)
+	}
+	mend(fields)
+	for i, hash := range row.hashes {
+		secret := store.ClientSecret{Hash: hash}
+		if row.created[i] != nil {
+			secret.CreatedAt = store.Time(*row.created[i])
+		}
+		if row.expires[i] != nil {
+			secret.ExpiresAt = store.Time(*row.expires[i])
+		}
+		row.Secrets = append(row.Secrets, secret)
+	}
+	return row.Client, nil
 }
 
 func oneClient(ctx context.Context, t *tx, id string) (store.Client, error) {
@@ -146,9 +151,11 @@ func oneClient(ctx context.Context, t *tx, id string) (store.Client, error) {
 	return rows[0], nil
 }
 
+const insertSecret = `INSERT INTO client_secrets (client_id, position, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
+
 func putSecrets(ctx context.Context, t *tx, c store.Client) error {
 	for i, secret := range c.Secrets {
-		_, err := t.exec(ctx, `INSERT INTO client_secrets (client_id, position, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+		_, err := t.exec(ctx, insertSecret,
 			c.ID, i, secret.Hash, at(secret.CreatedAt), at(secret.ExpiresAt))
 		if err != nil {
 			return err
