@@ -105,6 +105,26 @@ func openPostgres(ctx context.Context, dsn string, o postgres.Options) (store.St
 	return s, nil
 }
 
+// with runs do with the administration interface.
+func (a *app) with(do func(ctx context.Context, api *api, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) (err error) {
+		api, err := a.connect(c.Context())
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if closeErr := api.close(); err == nil {
+				err = closeErr
+			}
+		}()
+		err = do(c.Context(), api, args)
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			refused.isFlag = func(name string) bool { return c.Flags().Lookup(name) != nil }
+		}
+		return err
+	}
+}
+
 // refusal is a Problem of the interface, in the words of the command line.
 type refusal struct {
 	admin.Problem
