@@ -72,7 +72,7 @@ type Engine interface {
 type Pending struct {
 	Interaction
 	Application store.Application // zero for KindHome
-	Client      store.Client      // zero unless KindAuthorize
+	Client      store.Client      // zero unless KindAuthorize or KindDevice
 	Account     store.Account     // zero until somebody is known
 	Terms       *store.TermsVersion
 	AcceptedAny bool // an earlier version of the terms was accepted

@@ -42,7 +42,7 @@ func (h *Hub) loadTarget(ctx context.Context, p *Pending, f *Facts) (err error) 
 		return gone(err, "application", p.ApplicationID)
 	}
 	f.Application = p.Application
-	if p.Kind == KindAuthorize {
+	if p.Kind.forClient() {
 		if p.Client, err = h.store.Client(ctx, p.ClientID); err != nil {
 			return gone(err, "client", p.ClientID)
 		}
@@ -106,7 +106,7 @@ func (h *Hub) loadTerms(ctx context.Context, p *Pending, f *Facts) error {
 }
 
 func (h *Hub) loadConsent(ctx context.Context, p *Pending, f *Facts) error {
-	if p.Kind != KindAuthorize {
+	if !p.Kind.forClient() {
 		return nil
 	}
 	given, err := h.store.Consent(ctx, p.Account.ID, p.ClientID)

@@ -25,7 +25,7 @@ func (h *Hub) finish(w http.ResponseWriter, r *http.Request, p *Pending, d Decis
 		if err := h.activate(ctx, r, p); err != nil {
 			return err
 		}
-		if p.Kind != KindAuthorize {
+		if !p.Kind.forClient() {
 			return nil
 		}
 		var err error
@@ -111,7 +111,7 @@ func (h *Hub) Refuse(w http.ResponseWriter, r *http.Request, e *ProtocolError) e
 }
 
 func (h *Hub) refuse(w http.ResponseWriter, r *http.Request, p *Pending, e *ProtocolError) error {
-	if p.Kind != KindAuthorize {
+	if !p.Kind.forClient() {
 		if err := h.bury(w, r, p.Interaction); err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (h *Hub) denied(w http.ResponseWriter, r *http.Request, p *Pending) error {
 	actions := []templates.Action{
 		{Label: "Sign in as somebody else", URL: p.URL("/switch"), Post: true, Primary: true, ID: "switch-account"},
 	}
-	if p.Kind == KindAuthorize {
+	if p.Kind.forClient() {
 		actions = append(actions, templates.Action{Label: "Back to " + p.Application.Name, URL: p.URL("/refuse"), Post: true, ID: "back-to-portal"})
 	} else {
 		actions = append(actions, templates.Action{Label: "Go to the start page", URL: "/"})

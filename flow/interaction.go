@@ -12,8 +12,12 @@ type Kind string
 const (
 	KindAuthorize  Kind = "authorize"  // a portal asked: ends with its code
 	KindActivation Kind = "activation" // an invitation: ends on /activated
+	KindDevice     Kind = "device"     // a device waits: ends with its approval
 	KindHome       Kind = "home"       // nobody asked: ends on the start page
 )
+
+// forClient tells whether the interaction ends with something for a client.
+func (k Kind) forClient() bool { return k == KindAuthorize || k == KindDevice }
 
 // Interaction is one pending authorization: what was asked, and the facts proved
 // so far. It travels sealed in a cookie of the browser that began it, so that an
@@ -24,7 +28,7 @@ type Interaction struct {
 	Kind          Kind
 	Browser       string `json:",omitempty"` // the browser it is bound to
 	ApplicationID string // empty for KindHome
-	ClientID      string // only for KindAuthorize
+	ClientID      string // only for KindAuthorize and KindDevice
 	Params        string // the original authorization request, form-encoded; validated again before a code is issued
 	Ask           Ask
 	StartedAt     time.Time

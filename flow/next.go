@@ -64,7 +64,7 @@ func Next(in Interaction, f Facts) Decision {
 	if step == "" && in.ApplicationID != "" && f.TermsOwed {
 		step = StepTerms
 	}
-	if step == "" && in.Kind == KindAuthorize && consentOwed(in, f) {
+	if step == "" && in.Kind.forClient() && consentOwed(in, f) {
 		if silent {
 			return refuse("consent_required", "the person has to consent")
 		}

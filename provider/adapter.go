@@ -130,6 +130,7 @@ func (p *Provider) compose() *fosite.Fosite {
 			HandleHelper: &oauth2.HandleHelper{AccessTokenStrategy: tokens, AccessTokenStorage: memory, Config: config},
 			Config:       config,
 		},
+		&ownGrants{tokens},
 		explicit,
 		&openid.OpenIDConnectRefreshHandler{IDTokenHandleHelper: helper, Config: config},
 		proof,

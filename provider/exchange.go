@@ -44,6 +44,7 @@ type exchange struct {
 	grant   store.Grant
 	code    store.Code
 	used    store.RefreshToken // presented, to be rotated
+	device  string             // hash of the device code
 
 	// What is made.
 	access      accessClaims

@@ -13,6 +13,7 @@ func (p *Provider) features() map[string]any {
 		"frontchannel_logout_supported":         true,
 		"frontchannel_logout_session_supported": true,
 	})
+	m["device_authorization_endpoint"] = p.issuer + PathDeviceAuthorization // RFC 8628 section 4
 	m["subject_types_supported"] = []string{"public", pairwise}
 	if p.registration.On() {
 		m["registration_endpoint"] = p.issuer + PathRegister // RFC 8414 section 2

@@ -32,6 +32,9 @@ func (p *Provider) reparse(ctx context.Context, in flow.Interaction) (*authoriza
 // Issue implements flow.Engine. It writes the grant with its code and the audit
 // event in the unit of work of ctx.
 func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Authentication, scopes []string) (flow.Answer, error) {
+	if in.Kind == flow.KindDevice {
+		return p.approveDevice(ctx, in, auth, scopes)
+	}
 	a, err := p.reparse(ctx, in)
 	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil && wrong.status < 500 {
 		return p.answerError(a.target, &wrong.ProtocolError), nil
@@ -74,6 +77,9 @@ func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Aut
 
 // Refuse implements flow.Engine.
 func (p *Provider) Refuse(ctx context.Context, in flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
+	if in.Kind == flow.KindDevice {
+		return p.refuseDevice(ctx, in, in.AccountID)
+	}
 	a, err := p.reparse(ctx, in)
 	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil {
 		return p.answerError(a.target, &wrong.ProtocolError), nil

@@ -58,6 +58,8 @@ type Hub interface {
 	Authorize(w http.ResponseWriter, r *http.Request, req flow.Request) error
 	Session(r *http.Request) (store.Session, store.Account, bool, error)
 	SignOut(w http.ResponseWriter, r *http.Request) error
+	New(kind flow.Kind, applicationID string) flow.Interaction
+	Begin(w http.ResponseWriter, r *http.Request, in flow.Interaction, prove func(context.Context, *flow.Interaction) error) error
 }
 
 var (
@@ -127,6 +129,7 @@ type Provider struct {
 	fetch        *fetch.Fetcher
 	ended        chan struct{} // a session was
 	registration Registration
+	polls        polls
 	log          *slog.Logger
 	clock        func() time.Time
 	life         Lifetimes

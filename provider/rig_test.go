@@ -113,6 +113,29 @@ func (h *instantHub) Session(r *http.Request) (s store.Session, a store.Account,
 	return s, a, err == nil, err
 }
 
+func (h *instantHub) New(kind flow.Kind, applicationID string) flow.Interaction {
+	return flow.Interaction{ID: seal.RandomID(), Kind: kind, ApplicationID: applicationID, StartedAt: h.r.now(), ExpiresAt: h.r.now().Add(time.Hour)}
+}
+
+func (h *instantHub) Begin(w http.ResponseWriter, r *http.Request, in flow.Interaction, _ func(context.Context, *flow.Interaction) error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var answer flow.Answer
+	err := h.r.store.Do(r.Context(), func(ctx context.Context) (err error) {
+		if h.refuse != nil {
+			answer, err = h.r.p.Refuse(ctx, in, h.refuse)
+			return err
+		}
+		answer, err = h.r.p.Issue(ctx, in, h.auth, in.Ask.Scopes)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	answer(w, r)
+	return nil
+}
+
 func (h *instantHub) SignOut(_ http.ResponseWriter, r *http.Request) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -220,6 +243,8 @@ func (r *rig) routes(mux *http.ServeMux, pages *templates.Renderer) {
 	mux.HandleFunc(PathIntrospect, r.p.Introspect)
 	mux.HandleFunc(PathRevoke, r.p.Revoke)
 	mux.HandleFunc(PathRegister, r.p.Register)
+	mux.HandleFunc(PathDeviceAuthorization, r.p.DeviceAuthorization)
+	mux.Handle(PathDevice, edge.Handle(r.p.Device))
 	mux.HandleFunc(PathJWKS, r.p.JWKS)
 	mux.HandleFunc(PathDiscovery, r.p.Discovery)
 	mux.HandleFunc(PathOAuthServer, r.p.Discovery)

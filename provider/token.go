@@ -32,6 +32,7 @@ var grantTypes = []grantType{
 	{name: "authorization_code", admit: (*Provider).admitCode, settle: (*Provider).settleCode, lost: (*Provider).lostCode},
 	{name: "refresh_token", admit: (*Provider).admitRefresh, settle: (*Provider).settleRefresh, lost: (*Provider).lostRefresh},
 	{name: "client_credentials", admit: (*Provider).admitClient},
+	{name: grantDevice, admit: (*Provider).admitDevice, settle: (*Provider).settleDevice, lost: (*Provider).lostDevice},
 }
 
 // tokenAnswer is RFC 6749 section 5.1.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -17,6 +19,39 @@ func newFetcher(cfg config.Config, now func() time.Time) *fetch.Fetcher {
 		o.Allow = append(o.Allow, fetch.Loopback()...)
 	}
 	return fetch.New(o)
+}
+
+// keySource reads the key sets of clients.
+type keySource struct{ *fetch.Fetcher }
+
+// keysAgain is how soon a key set is fetched again because it lacked a key:
+// clients rotate theirs, and strangers name keys that nobody has.
+const keysAgain = 10 * time.Second
+
+// KeySet implements provider.KeySource.
+func (s keySource) KeySet(ctx context.Context, uri, kid string) (json.RawMessage, error) {
+	raw, err := s.Get(ctx, uri)
+	if err != nil || kid == "" || hasKey(raw, kid) {
+		return raw, err
+	}
+	return s.Newer(ctx, uri, keysAgain)
+}
+
+func hasKey(raw []byte, kid string) bool {
+	var set struct {
+		Keys []struct {
+			KID string `json:"kid"`
+		} `json:"keys"`
+	}
+	if json.Unmarshal(raw, &set) != nil {
+		return false
+	}
+	for _, k := range set.Keys {
+		if k.KID == kid {
+			return true
+		}
+	}
+	return false
 }
 
 // registration says in the provider's words who may register clients.

@@ -83,6 +83,8 @@ func (s *Server) pages() []page {
 
 		{get, provider.PathAuthorize, s.Provider.Authorize},
 		{post, provider.PathAuthorize, s.Provider.Authorize},
+		{get, provider.PathDevice, s.Provider.Device},
+		{post, provider.PathDevice, s.Provider.Device},
 		{get, provider.PathLogout, s.Provider.Logout},
 		{post, provider.PathLogout, s.Provider.Logout},
 	}
@@ -102,6 +104,7 @@ func (s *Server) endpoints() []endpoint {
 		{provider.PathIntrospect, p.Introspect},
 		{provider.PathRevoke, p.Revoke},
 		{provider.PathRegister, p.Register},
+		{provider.PathDeviceAuthorization, p.DeviceAuthorization},
 	}
 }
 
@@ -110,7 +113,7 @@ func (s *Server) endpoints() []endpoint {
 // a form of ours.
 var crossOrigin = []string{
 	provider.PathAuthorize, provider.PathLogout, provider.PathPushed, provider.PathToken, provider.PathUserInfo,
-	provider.PathIntrospect, provider.PathRevoke, provider.PathRegister,
+	provider.PathIntrospect, provider.PathRevoke, provider.PathRegister, provider.PathDeviceAuthorization,
 }
 
 // Handler returns what the public listener serves.

@@ -200,6 +200,23 @@ type SignedOut struct {
 	Tell        []string // addresses of portals that are told, each in a frame of its own
 }
 
+// Device connects a device that has no browser. Hooks: user_code, #device-submit;
+// then #device-confirm (posts confirm=1), #device-deny (posts deny=1); then
+// #device-approved, #device-denied or #device-expired.
+type Device struct {
+	Frame
+	Action      string
+	UserCode    string
+	Error       string
+	Confirm     bool   // the code is right: show who asks
+	Client      string // what asks
+	Address     string // where the device asked from
+	SameAddress bool   // as this browser's
+	Agent       string // what the device says that it is
+	Minutes     int    // since it asked
+	Result      string // approved, denied or expired: it is over
+}
+
 // Home says who is signed in, and where one can go.
 type Home struct {
 	Frame
@@ -232,5 +249,6 @@ func (*Consent) pageName() string       { return "consent" }
 func (*Activated) pageName() string     { return "activated" }
 func (*Logout) pageName() string        { return "logout" }
 func (*SignedOut) pageName() string     { return "signed_out" }
+func (*Device) pageName() string        { return "device" }
 func (*Home) pageName() string          { return "home" }
 func (*Error) pageName() string         { return "error" }

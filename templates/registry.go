@@ -6,7 +6,7 @@ func pages() []Page {
 	return []Page{
 		&Login{}, &Activate{}, &DeadLink{}, &Forgot{}, &Reset{},
 		&Enroll{}, &RecoveryCodes{}, &Challenge{}, &Recovery{},
-		&Terms{}, &Consent{}, &Activated{}, &Logout{}, &SignedOut{}, &Home{}, &Error{},
+		&Terms{}, &Consent{}, &Activated{}, &Logout{}, &SignedOut{}, &Device{}, &Home{}, &Error{},
 	}
 }
 

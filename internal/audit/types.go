@@ -52,6 +52,9 @@ var Kinds = []Kind{
 	{CodeReused, "An authorization code came a second time; its tokens ended.", "grant"},
 	{TokenRefreshed, "A refresh token was rotated.", "grant"},
 	{RefreshReused, "A rotated refresh token came again; its family ended.", "grant"},
+	{DeviceApproved, "A person let a device in.", "device_address"},
+	{DeviceDenied, "A person kept a device out.", "device_address"},
+	{DeviceRedeemed, "A device fetched the tokens that it was let in for.", "grant"},
 	{GrantRevoked, "A grant was ended.", "grant, reason, token"},
 
 	{ApplicationRegistered, "An application was made.", ""},
