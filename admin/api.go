@@ -81,8 +81,11 @@ type API struct {
 	// CheckRedirectURI says what is wrong with a redirect URI (the rule is the
 	// provider's).
 	CheckRedirectURI func(uri, applicationType, issuer string) error
-	Now              func() time.Time
-	Log              *slog.Logger
+	// CheckClient says what is wrong with how a client is to prove itself, by
+	// metadata (the rules are the provider's). It may be nil.
+	CheckClient func(c store.Client) map[string]string
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Actor is who acts. Authentication puts it into the context.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,9 +12,11 @@ import (
 
 // What a client may be registered with. docs/portal.md explains each.
 var (
-	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
-	authMethods   = []string{"client_secret_basic", "client_secret_post", authNone}
-	signingAlgs   = []string{"RS256", "ES256"}
+	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials"}
+	authMethods = []string{
+		"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", authNone,
+	}
+	signingAlgs   = []string{"RS256", "ES256", "PS256", "EdDSA"}
 	defaultScopes = []string{"openid", "profile", "email", "roles", "offline_access"}
 )
 
@@ -40,6 +43,7 @@ func (in ChangeClient) fields() (fields []string) {
 		"token_endpoint_auth_method": in.TokenEndpointAuthMethod != nil, "application_type": in.ApplicationType != nil,
 		"id_token_signed_response_alg": in.IDTokenSignedResponseAlg != nil,
 		"access_token_signing_alg":     in.AccessTokenSigningAlg != nil,
+		"metadata":                     in.Metadata != nil,
 		"pkce_optional":                in.PKCEOptional != nil, "disabled": in.Disabled != nil,
 	} {
 		if present {
@@ -65,6 +69,9 @@ func (in ChangeClient) apply(c *store.Client) {
 	set(&c.IDTokenSignedResponseAlg, in.IDTokenSignedResponseAlg)
 	set(&c.AccessTokenSigningAlg, in.AccessTokenSigningAlg)
 	set(&c.PKCEOptional, in.PKCEOptional)
+	if in.Metadata != nil {
+		applyMetadata(c, *in.Metadata)
+	}
 	set(&c.Disabled, in.Disabled)
 	c.ResponseTypes = nil
 	if slices.Contains(c.GrantTypes, "authorization_code") {
@@ -123,6 +130,16 @@ func (a *API) checkClient(c store.Client, found *mistakes) {
 	}
 	for i, g := range c.GrantTypes {
 		found.oneOf(fmt.Sprintf("grant_types[%d]", i), g, grantTypes...)
+	}
+	if a.CheckClient != nil {
+		wrong := a.CheckClient(c)
+		for _, field := range slices.Sorted(maps.Keys(wrong)) {
+			text := wrong[field]
+			if _, ok := metadata[field]; ok {
+				field = "metadata." + field
+			}
+			found.add(field, "%s", text)
+		}
 	}
 	a.checkRedirects(c, found)
 	checkGrants(c, found)

@@ -18,24 +18,25 @@ import (
 // Client is an OAuth registration. Keys follow RFC 7591 section 2 where it has a
 // word for the thing.
 type Client struct {
-	ID                       string    `json:"client_id"`
-	Application              string    `json:"application"`
-	Name                     string    `json:"client_name"`
-	RedirectURIs             []string  `json:"redirect_uris"`
-	PostLogoutRedirectURIs   []string  `json:"post_logout_redirect_uris"`
-	GrantTypes               []string  `json:"grant_types"`
-	ResponseTypes            []string  `json:"response_types"`
-	Scope                    string    `json:"scope"` // separated by spaces
-	Audiences                []string  `json:"audiences"`
-	TokenEndpointAuthMethod  string    `json:"token_endpoint_auth_method"`
-	ApplicationType          string    `json:"application_type"`
-	IDTokenSignedResponseAlg string    `json:"id_token_signed_response_alg"`
-	AccessTokenSigningAlg    string    `json:"access_token_signing_alg"`
-	PKCEOptional             bool      `json:"pkce_optional"`
-	Disabled                 bool      `json:"disabled"`
-	Secrets                  []Secret  `json:"secrets"` // when they were made, not what they are
-	CreatedAt                time.Time `json:"created_at"`
-	UpdatedAt                time.Time `json:"updated_at"`
+	ID                       string         `json:"client_id"`
+	Application              string         `json:"application"`
+	Name                     string         `json:"client_name"`
+	RedirectURIs             []string       `json:"redirect_uris"`
+	PostLogoutRedirectURIs   []string       `json:"post_logout_redirect_uris"`
+	GrantTypes               []string       `json:"grant_types"`
+	ResponseTypes            []string       `json:"response_types"`
+	Scope                    string         `json:"scope"` // separated by spaces
+	Audiences                []string       `json:"audiences"`
+	TokenEndpointAuthMethod  string         `json:"token_endpoint_auth_method"`
+	ApplicationType          string         `json:"application_type"`
+	IDTokenSignedResponseAlg string         `json:"id_token_signed_response_alg"`
+	AccessTokenSigningAlg    string         `json:"access_token_signing_alg"`
+	PKCEOptional             bool           `json:"pkce_optional"`
+	Metadata                 map[string]any `json:"metadata,omitempty"` // what else it is registered with
+	Disabled                 bool           `json:"disabled"`
+	Secrets                  []Secret       `json:"secrets"` // when they were made, not what they are
+	CreatedAt                time.Time      `json:"created_at"`
+	UpdatedAt                time.Time      `json:"updated_at"`
 }
 
 // Secret says since when, and until when, a secret is good.
@@ -54,18 +55,19 @@ type RegisterClient struct {
 // ChangeClient names what is to change; keys that are left out stay, lists are
 // replaced whole.
 type ChangeClient struct {
-	Name                     *string   `json:"client_name,omitempty"`
-	RedirectURIs             *[]string `json:"redirect_uris,omitempty"`
-	PostLogoutRedirectURIs   *[]string `json:"post_logout_redirect_uris,omitempty"`
-	GrantTypes               *[]string `json:"grant_types,omitempty"`
-	Scope                    *string   `json:"scope,omitempty"`
-	Audiences                *[]string `json:"audiences,omitempty"`
-	TokenEndpointAuthMethod  *string   `json:"token_endpoint_auth_method,omitempty"`
-	ApplicationType          *string   `json:"application_type,omitempty"`
-	IDTokenSignedResponseAlg *string   `json:"id_token_signed_response_alg,omitempty"`
-	AccessTokenSigningAlg    *string   `json:"access_token_signing_alg,omitempty"`
-	PKCEOptional             *bool     `json:"pkce_optional,omitempty"`
-	Disabled                 *bool     `json:"disabled,omitempty"`
+	Name                     *string         `json:"client_name,omitempty"`
+	RedirectURIs             *[]string       `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs   *[]string       `json:"post_logout_redirect_uris,omitempty"`
+	GrantTypes               *[]string       `json:"grant_types,omitempty"`
+	Scope                    *string         `json:"scope,omitempty"`
+	Audiences                *[]string       `json:"audiences,omitempty"`
+	TokenEndpointAuthMethod  *string         `json:"token_endpoint_auth_method,omitempty"`
+	ApplicationType          *string         `json:"application_type,omitempty"`
+	IDTokenSignedResponseAlg *string         `json:"id_token_signed_response_alg,omitempty"`
+	AccessTokenSigningAlg    *string         `json:"access_token_signing_alg,omitempty"`
+	PKCEOptional             *bool           `json:"pkce_optional,omitempty"`
+	Metadata                 *map[string]any `json:"metadata,omitempty"` // only the names that are sent change; "", false and {} clear
+	Disabled                 *bool           `json:"disabled,omitempty"`
 }
 
 // Registered is a client with its secret, which is shown this once, and the
@@ -101,7 +103,7 @@ func viewClient(c store.Client) Client {
 		ApplicationType:          cmp.Or(c.ApplicationType, "web"),
 		IDTokenSignedResponseAlg: cmp.Or(c.IDTokenSignedResponseAlg, "RS256"),
 		AccessTokenSigningAlg:    cmp.Or(c.AccessTokenSigningAlg, "ES256"),
-		PKCEOptional:             c.PKCEOptional, Disabled: c.Disabled,
+		PKCEOptional:             c.PKCEOptional, Metadata: viewMetadata(c), Disabled: c.Disabled,
 		Secrets: list(c.Secrets, "", func(s store.ClientSecret) Secret {
 			return Secret{s.CreatedAt, s.ExpiresAt}
 		}).Items,
@@ -154,13 +156,16 @@ func (a *API) registerClient(c call, in RegisterClient) (Registered, error) {
 	if err := a.checkApplication(c.ctx, in.Application, &found); err != nil {
 		return Registered{}, err
 	}
+	if in.Metadata != nil {
+		checkMetadata(*in.Metadata, &found)
+	}
 	a.checkClient(row, &found)
 	if err := found.problem(); err != nil {
 		return Registered{}, err
 	}
 	secret := ""
-	if row.TokenEndpointAuthMethod != authNone {
-		secret = seal.Token()
+	if hasSecret(row) {
+		secret = a.newSecret(row, now)
 		a.addSecret(&row, secret, now)
 	}
 	err := a.Store.Do(c.ctx, func(ctx context.Context) error {
@@ -173,6 +178,28 @@ func (a *API) registerClient(c call, in RegisterClient) (Registered, error) {
 		return Registered{}, conflict(err, fmt.Sprintf("There is a client %q already.", row.ID))
 	}
 	return Registered{Client: viewClient(row), Secret: secret, Settings: a.settings()}, nil
+}
+
+// hasSecret tells whether a client proves itself with a secret.
+func hasSecret(c store.Client) bool {
+	return strings.HasPrefix(c.TokenEndpointAuthMethod, "client_secret_")
+}
+
+// newSecret returns a secret for a client. That of client_secret_jwt must be
+// known again to check what it signed.
+func (a *API) newSecret(c store.Client, at time.Time) string {
+	if c.TokenEndpointAuthMethod == "client_secret_jwt" {
+		return a.Seal.ClientSecret(c.ID, at)
+	}
+	return seal.Token()
+}
+
+// lacksSecret tells whether a client has no secret that its method can use.
+func (a *API) lacksSecret(c store.Client) bool {
+	return hasSecret(c) && !slices.ContainsFunc(c.Secrets, func(s store.ClientSecret) bool {
+		return c.TokenEndpointAuthMethod != "client_secret_jwt" ||
+			a.Seal.Digest(seal.ClientSecret, a.Seal.ClientSecret(c.ID, s.CreatedAt)) == s.Hash
+	})
 }
 
 // addSecret keeps the keyed hash of a secret.
@@ -202,17 +229,27 @@ func (a *API) changeClient(c call, in ChangeClient) (Registered, error) {
 		return Registered{}, nothingToChange()
 	}
 	id := c.PathValue("client")
-	secret := seal.Token() // used if a public client becomes a confidential one
-	given := false
+	at := a.Now()
+	var secret string // of a client that needs one from now on
+	var unknown mistakes
+	if in.Metadata != nil {
+		checkMetadata(*in.Metadata, &unknown)
+	}
+	if err := unknown.problem(); err != nil {
+		return Registered{}, err
+	}
 	var row store.Client
 	err := a.Store.Do(c.ctx, func(ctx context.Context) (err error) {
 		row, err = a.Store.UpdateClient(ctx, id, func(now *store.Client) error {
 			in.apply(now)
-			now.UpdatedAt = a.Now()
-			switch given = now.TokenEndpointAuthMethod != authNone && len(now.Secrets) == 0; {
-			case given:
-				a.addSecret(now, secret, now.UpdatedAt)
-			case now.TokenEndpointAuthMethod == authNone:
+			now.UpdatedAt = at
+			secret = ""
+			switch {
+			case a.lacksSecret(*now):
+				secret = a.newSecret(*now, at)
+				now.Secrets = nil
+				a.addSecret(now, secret, at)
+			case !hasSecret(*now):
 				now.Secrets = nil
 			}
 			var found mistakes
@@ -233,9 +270,6 @@ func (a *API) changeClient(c call, in ChangeClient) (Registered, error) {
 	})
 	if err != nil {
 		return Registered{}, notFound(err, "client", id)
-	}
-	if !given {
-		secret = ""
 	}
 	return Registered{Client: viewClient(row), Secret: secret, Settings: a.settings()}, nil
 }
@@ -271,13 +305,14 @@ func (a *API) rotateSecret(c call, in RotateSecret) (Registered, error) {
 	id := c.PathValue("client")
 	now := a.Now()
 	until := now.Add(time.Duration(in.KeepOld) * time.Second)
-	secret := seal.Token()
+	var secret string
 	var row store.Client
 	err := a.Store.Do(c.ctx, func(ctx context.Context) (err error) {
 		row, err = a.Store.UpdateClient(ctx, id, func(cl *store.Client) error {
-			if cl.TokenEndpointAuthMethod == authNone {
-				return refused("A public client (token_endpoint_auth_method none) has no secret.")
+			if !hasSecret(*cl) {
+				return refused("A client of this token_endpoint_auth_method has no secret.")
 			}
+			secret = a.newSecret(*cl, now)
 			cl.Secrets = shorten(cl.Secrets, now, until)
 			a.addSecret(cl, secret, now)
 			if len(cl.Secrets) > maxSecrets {

@@ -113,7 +113,7 @@ func TestRotatingASecretKeepsTheOldOneForAWhile(t *testing.T) {
 	for range 4 {
 		r.do("POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600}, nil)
 	}
-	r.refuse(409, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600})
+	r.refuse(422, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600})
 	r.refuse(400, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": -1})
 	r.refuse(404, "POST", "/clients/nothing/rotate-secret", map[string]any{})
 	r.do("POST", "/clients", map[string]any{"client_id": "app", "application": "analytics", "application_type": "native", "redirect_uris": []string{"com.example.app:/cb"}}, nil)
@@ -163,4 +163,84 @@ func TestDisablingOrDeletingAClientEndsItsGrants(t *testing.T) {
 			}
 		})
 	}
+}
+
+// RFC 7591 section 2: what a client proves itself and signs with is metadata, by
+// its registered name.
+func TestFurtherMetadata(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	r.api.CheckClient = func(c store.Client) map[string]string {
+		if c.Settings["profile"] == "fapi1" {
+			return map[string]string{"profile": "the only profile is fapi2", "token_endpoint_auth_method": "is not on"}
+		}
+		return nil
+	}
+	keys := map[string]any{"keys": []any{map[string]any{"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}}}
+	in := map[string]any{
+		"client_id": "bank", "application": "analytics", "redirect_uris": []string{"https://a.example/cb"}, "token_endpoint_auth_method": "private_key_jwt",
+		"metadata": map[string]any{"jwks": keys, "profile": "fapi2", "require_signed_request_object": true},
+	}
+	var out admin.Registered
+	r.do("POST", "/clients", in, &out)
+	if out.Secret != "" || len(out.Secrets) != 0 || out.Metadata["profile"] != "fapi2" || out.Metadata["require_signed_request_object"] != true || out.Metadata["jwks"] == nil {
+		t.Errorf("registered %+v", out)
+	}
+	row, err := r.db.UpdateClient(t.Context(), "bank", func(c *store.Client) error { c.Settings["ours"] = "hidden"; return nil })
+	if err != nil || row.Settings["profile"] != "fapi2" {
+		t.Fatalf("stored %+v, %v", row.Settings, err)
+	}
+	var changed admin.Registered
+	r.do("PATCH", "/clients/bank", map[string]any{"metadata": map[string]any{"profile": "", "require_signed_request_object": false, "dpop_bound_access_tokens": true}}, &changed)
+	if len(changed.Metadata) != 2 || changed.Metadata["dpop_bound_access_tokens"] != true || changed.Metadata["jwks"] == nil {
+		t.Errorf("changed %+v", changed.Metadata)
+	}
+	if row, _ := r.db.Client(t.Context(), "bank"); row.Settings["ours"] != "hidden" {
+		t.Errorf("what is not metadata was lost: %v", row.Settings)
+	}
+	for name, value := range map[string]any{
+		"unknown": "x", "profile": true, "jwks": "x", "dpop_bound_access_tokens": "yes", "jwks_uri": "http://a.example/", "ours": "x",
+	} {
+		want := "metadata." + name
+		got := fieldsOf(r.refuse(400, "PATCH", "/clients/bank", map[string]any{"metadata": map[string]any{name: value}}))
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("fields %v, want %s", got, want)
+		}
+	}
+	if got := fieldsOf(r.refuse(400, "PATCH", "/clients/bank", map[string]any{"metadata": map[string]any{"profile": "fapi1"}})); !slices.Equal(got, []string{"metadata.profile", "token_endpoint_auth_method"}) {
+		t.Errorf("the provider's own rules: fields %v", got)
+	}
+}
+
+// The secret of client_secret_jwt must be known again: one that was random cannot
+// be used, and is replaced when a client changes to that method.
+func TestSecretsThatSignAreDerived(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	derived := func(secret string) bool {
+		t.Helper()
+		row, err := r.db.Client(t.Context(), "web")
+		if err != nil || len(row.Secrets) != 1 || row.Secrets[0].Hash != r.api.Seal.Digest(seal.ClientSecret, secret) {
+			t.Fatalf("stored %+v, %v", row.Secrets, err)
+		}
+		return secret == r.api.Seal.ClientSecret("web", row.Secrets[0].CreatedAt)
+	}
+	var first, second, third, fourth admin.Registered
+	r.do("POST", "/clients", map[string]any{"client_id": "web", "application": "analytics", "redirect_uris": []string{"https://a.example/cb"}}, &first)
+	if derived(first.Secret) {
+		t.Error("a secret of client_secret_basic is derived")
+	}
+	r.do("PATCH", "/clients/web", map[string]any{"token_endpoint_auth_method": "client_secret_jwt"}, &second)
+	if !derived(second.Secret) {
+		t.Error("a secret of client_secret_jwt is random")
+	}
+	r.do("PATCH", "/clients/web", map[string]any{"client_name": "New"}, &third)
+	if third.Secret != "" || !derived(second.Secret) {
+		t.Error("replaced without need")
+	}
+	r.do("PATCH", "/clients/web", map[string]any{"token_endpoint_auth_method": "tls_client_auth"}, &fourth)
+	if fourth.Secret != "" || len(fourth.Secrets) != 0 {
+		t.Errorf("a secret for a client that has no use for it: %+v", fourth)
+	}
+	r.refuse(422, "POST", "/clients/web/rotate-secret", map[string]any{})
 }

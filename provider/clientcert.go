@@ -141,7 +141,12 @@ func namesClient(c store.Client, cert *x509.Certificate) bool {
 		names = append(names, "email "+mail)
 	}
 	names = append(names, "dn "+subjectDN(cert))
-	var wanted []string
+	wanted := certificateNames(c)
+	return len(wanted) == 1 && slices.Contains(names, wanted[0])
+}
+
+// certificateNames are the names that a client registered for its certificate.
+func certificateNames(c store.Client) (wanted []string) {
 	for _, kind := range []string{"dn", "dns", "uri", "ip", "email"} {
 		key := "tls_client_auth_san_" + kind
 		if kind == "dn" {
@@ -154,7 +159,7 @@ func namesClient(c store.Client, cert *x509.Certificate) bool {
 			wanted = append(wanted, kind+" "+v)
 		}
 	}
-	return len(wanted) == 1 && slices.Contains(names, wanted[0])
+	return wanted
 }
 
 // subjectDN is the subject of a certificate as RFC 4514 writes it.

@@ -67,6 +67,9 @@ func (r *Rooms) build(cfg config.Config, log *slog.Logger) (err error) {
 	if err := sameKey(r.Store, r.Seal); err != nil {
 		return err
 	}
+	if _, err := r.Store.Meta(context.Background(), store.MetaMoving); err == nil {
+		return errors.New("a migration into this store was interrupted; run the same anteroom migrate again, it goes on where it was")
+	}
 	if r.Pages, err = templates.NewRenderer(templates.Service(templates.Brand{
 		Name: cfg.Product.Name, LogoURL: cfg.Product.LogoURL, Colour: cfg.Product.Colour,
 	})); err != nil {
@@ -159,7 +162,7 @@ func (r *Rooms) administration(cfg config.Config, log *slog.Logger) {
 	backup, _ := r.Store.(admin.Backup)
 	api := &admin.API{
 		Store: r.Store, Accounts: r.Accounts, Keys: r.Provider.Keys(), Backup: backup, Scratch: cfg.DataDir, Mail: r.MailSender, SendsMail: cfg.SMTP.Host != "",
-		Seal: r.Seal, Issuer: cfg.Issuer, CheckRedirectURI: provider.CheckRedirectURI, Now: r.Now, Log: log,
+		Seal: r.Seal, Issuer: cfg.Issuer, CheckRedirectURI: provider.CheckRedirectURI, CheckClient: r.Provider.CheckClient, Now: r.Now, Log: log,
 	}
 	r.Admin = admin.AsOperator(api.Handler())
 }

@@ -1,0 +1,103 @@
+package admin
+
+import (
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"anteroom/store"
+)
+
+// metadataKind is the JSON type of further client metadata.
+type metadataKind int
+
+const (
+	textValue metadataKind = iota
+	boolValue
+	keySetValue
+	webValue // an https URL
+)
+
+// metadata is what a client may be registered with besides the keys that have a
+// place of their own: names of RFC 7591, 8705, 9101, 9126 and 9449 and of OpenID
+// Connect Registration, and two of ours (profile, dpop_nonce_required).
+var metadata = map[string]metadataKind{
+	"jwks": keySetValue, "jwks_uri": webValue,
+	"profile":                         textValue,
+	"token_endpoint_auth_signing_alg": textValue, "request_object_signing_alg": textValue, "authorization_signed_response_alg": textValue,
+	"tls_client_auth_subject_dn": textValue, "tls_client_auth_san_dns": textValue, "tls_client_auth_san_uri": textValue,
+	"tls_client_auth_san_ip": textValue, "tls_client_auth_san_email": textValue,
+	"tls_client_certificate_bound_access_tokens": boolValue, "dpop_bound_access_tokens": boolValue, "dpop_nonce_required": boolValue,
+	"require_pushed_authorization_requests": boolValue, "require_signed_request_object": boolValue,
+}
+
+// MetadataKeys are the names of further client metadata, sorted.
+func MetadataKeys() []string { return slices.Sorted(maps.Keys(metadata)) }
+
+// applyMetadata sets what is sent; an empty text, false and an empty key set
+// clear. It may run twice: it copies.
+func applyMetadata(c *store.Client, in map[string]any) {
+	settings := maps.Clone(c.Settings)
+	if settings == nil {
+		settings = map[string]any{}
+	}
+	for name, value := range in {
+		set, isSet := value.(map[string]any)
+		if value == "" || value == false || (isSet && len(set) == 0) {
+			delete(settings, name)
+			continue
+		}
+		settings[name] = value
+	}
+	c.Settings = settings
+}
+
+// viewMetadata leaves out what is not the operator's to set.
+func viewMetadata(c store.Client) map[string]any {
+	out := map[string]any{}
+	for name := range metadata {
+		if v, ok := c.Settings[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// checkMetadata finds what is no metadata, or of the wrong type.
+func checkMetadata(in map[string]any, found *mistakes) {
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		field := "metadata." + name
+		kind, known := metadata[name]
+		text, isText := in[name].(string)
+		_, isBool := in[name].(bool)
+		_, isSet := in[name].(map[string]any)
+		switch {
+		case !known:
+			found.add(field, "there is no such metadata; known are %s", strings.Join(MetadataKeys(), ", "))
+		case kind == boolValue && !isBool:
+			found.add(field, "must be true or false")
+		case kind == keySetValue && !isSet:
+			found.add(field, "must be a JWK set")
+		case (kind == textValue || kind == webValue) && !isText:
+			found.add(field, "must be a string")
+		case kind == webValue && text != "" && !isWeb(text):
+			found.add(field, "must be an https URL")
+		case isText && text != "":
+			found.line(field, text, 1, 1000)
+		case isSet && tooLarge(in[name]):
+			found.add(field, "has more than 64 KiB")
+		}
+	}
+}
+
+func isWeb(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == ""
+}
+
+func tooLarge(v any) bool {
+	raw, err := json.Marshal(v)
+	return err != nil || len(raw) > 64<<10
+}

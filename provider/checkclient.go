@@ -1,0 +1,66 @@
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"anteroom/store"
+)
+
+// CheckClient says what is wrong with how a client is to prove itself and sign,
+// by metadata and in words for whoever registers it; nothing if it is good.
+func (p *Provider) CheckClient(c store.Client) map[string]string {
+	wrong := map[string]string{}
+	say := func(field, format string, args ...any) {
+		if wrong[field] == "" {
+			wrong[field] = fmt.Sprintf(format, args...)
+		}
+	}
+	var on []string
+	for _, m := range p.methods() {
+		on = append(on, m.name)
+	}
+	method := c.TokenEndpointAuthMethod
+	if !contains(on, method) {
+		say("token_endpoint_auth_method", "%s is not on; those that are: %s", method, strings.Join(on, ", "))
+	}
+	set, uri := c.Settings["jwks"], setting(c, "jwks_uri")
+	if set != nil {
+		raw, err := json.Marshal(set)
+		if err == nil {
+			err = CheckKeySet(raw)
+		}
+		if err != nil {
+			say("jwks", "%s", err)
+		}
+	}
+	switch {
+	case set != nil && uri != "":
+		say("jwks_uri", "jwks and jwks_uri are not used together (RFC 7591 section 2)")
+	case uri != "" && p.keySource == nil:
+		say("jwks_uri", "keys are not fetched; register them as jwks")
+	case set == nil && uri == "" && (method == "private_key_jwt" || method == "self_signed_tls_client_auth"):
+		say("jwks", "is missing; %s needs the client's public keys", method)
+	case set == nil && uri == "" && flag(c, "require_signed_request_object"):
+		say("jwks", "is missing; signed requests need the client's public keys")
+	}
+	if names := certificateNames(c); method == "tls_client_auth" && len(names) != 1 {
+		say("tls_client_auth_subject_dn", "tls_client_auth needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email; %d are there", len(names))
+	}
+	if bindsCertificate(c) && !p.seesCertificates() {
+		say("tls_client_certificate_bound_access_tokens", "client certificates are not on")
+	}
+	for name, allowed := range map[string][]string{
+		"request_object_signing_alg": clientAlgorithms, "authorization_signed_response_alg": signingAlgorithms,
+		"token_endpoint_auth_signing_alg": map[bool][]string{true: secretAlgorithms, false: clientAlgorithms}[method == "client_secret_jwt"],
+	} {
+		if alg := setting(c, name); alg != "" && !contains(allowed, alg) {
+			say(name, "must be one of %s", strings.Join(allowed, ", "))
+		}
+	}
+	if lacks := CheckProfile(c); len(lacks) > 0 {
+		say("profile", "%s", strings.Join(lacks, "; "))
+	}
+	return wrong
+}
