@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,6 +45,9 @@ func TestMain(m *testing.M) {
 	if findChromium() == "" && flag.Lookup("test.list").Value.String() == "" {
 		loudly("anteroom/e2e: SKIPPED every journey in a real browser: there is no Chromium on this machine.\n" +
 			"anteroom/e2e: the same journeys ran over plain HTTP. `make test` installs what is missing, or says what it is.\n")
+	}
+	if build.path != "" {
+		_ = os.RemoveAll(filepath.Dir(build.path))
 	}
 	for i := len(chromium.close) - 1; i >= 0; i-- {
 		chromium.close[i]()

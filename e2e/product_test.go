@@ -61,6 +61,13 @@ type clock struct{ offset atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
+// nextStep goes to the beginning of the next TOTP step: whatever code was used
+// before, the one of now was not, and it stays for almost half a minute.
+func (c *clock) nextStep() {
+	now := c.now()
+	c.advance(now.Truncate(Step).Add(Step + time.Second).Sub(now))
+}
+
 // start starts a product with the demo's applications and nobody in it.
 func start(t *testing.T) *product {
 	t.Helper()
@@ -326,7 +333,7 @@ func (p *product) codeAt(secret string, at time.Time) string {
 // nextCode lets time pass until the phone shows a code that was never used.
 func (p *product) nextCode(secret string) string {
 	p.t.Helper()
-	p.clock.advance(Step)
+	p.clock.nextStep()
 	return p.code(secret)
 }
 
