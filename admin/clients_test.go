@@ -113,7 +113,7 @@ func TestRotatingASecretKeepsTheOldOneForAWhile(t *testing.T) {
 	for range 4 {
 		r.do("POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600}, nil)
 	}
-	r.refuse(422, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600})
+	r.refuse(409, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": 3600})
 	r.refuse(400, "POST", "/clients/web/rotate-secret", map[string]any{"keep_old": -1})
 	r.refuse(404, "POST", "/clients/nothing/rotate-secret", map[string]any{})
 	r.do("POST", "/clients", map[string]any{"client_id": "app", "application": "analytics", "application_type": "native", "redirect_uris": []string{"com.example.app:/cb"}}, nil)
