@@ -129,7 +129,7 @@ func (h *Hub) Activated(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !ok || in.FinishedAt.IsZero() || !signedIn || in.AccountID != "" && in.AccountID != account.ID {
+	if !ok || in.Kind != KindActivation || in.FinishedAt.IsZero() || !signedIn || in.AccountID != "" && in.AccountID != account.ID {
 		if ok && h.alive(in) {
 			http.Redirect(w, r, string(StepFinish)+"?i="+in.ID, http.StatusSeeOther)
 			return nil
