@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +29,8 @@ each program that acts for itself.`,
 type clientFlags struct {
 	name, scopes, method, kind, idAlg, accessAlg string
 	redirects, logouts, grants, audiences        []string
+	metadata                                     []string
+	jwks                                         string
 	public, pkceOptional                         bool
 }
 
@@ -36,12 +41,14 @@ func (cf *clientFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&cf.grants, "grant", nil, "authorization_code, refresh_token or client_credentials; repeat for several")
 	f.StringVar(&cf.scopes, "scopes", "", "what it may ask for, separated by spaces")
 	f.StringArrayVar(&cf.audiences, "audience", nil, "resource server that it may ask tokens for; repeat for several")
-	f.StringVar(&cf.method, "auth-method", "", "client_secret_basic, client_secret_post or none")
+	f.StringVar(&cf.method, "auth-method", "", "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none")
 	f.StringVar(&cf.kind, "type", "", "web or native")
 	f.BoolVar(&cf.public, "public", false, "no secret: a single-page or native app (the same as --auth-method none)")
-	f.StringVar(&cf.idAlg, "id-token-alg", "", "signature of ID tokens: RS256 or ES256")
-	f.StringVar(&cf.accessAlg, "access-token-alg", "", "signature of access tokens: ES256 or RS256")
+	f.StringVar(&cf.idAlg, "id-token-alg", "", "signature of ID tokens: RS256, ES256, PS256 or EdDSA")
+	f.StringVar(&cf.accessAlg, "access-token-alg", "", "signature of access tokens: ES256, RS256, PS256 or EdDSA")
 	f.BoolVar(&cf.pkceOptional, "pkce-optional", false, "accept a portal that cannot do PKCE")
+	f.StringVar(&cf.jwks, "jwks", "", "file with the client's public keys, a JWK set")
+	f.StringArrayVar(&cf.metadata, "set", nil, "further metadata as NAME=VALUE, such as profile=fapi2; VALUE may be true, false or empty; repeat for several")
 }
 
 // change returns what was given on the command line.
@@ -54,6 +61,13 @@ func (cf *clientFlags) change(f *pflag.FlagSet) (admin.ChangeClient, error) {
 		IDTokenSignedResponseAlg: given(f, "id-token-alg", &cf.idAlg), AccessTokenSigningAlg: given(f, "access-token-alg", &cf.accessAlg),
 		PKCEOptional: given(f, "pkce-optional", &cf.pkceOptional),
 	}
+	if f.Changed("jwks") || f.Changed("set") {
+		metadata, err := cf.furtherMetadata()
+		if err != nil {
+			return in, err
+		}
+		in.Metadata = &metadata
+	}
 	if cf.public {
 		if in.TokenEndpointAuthMethod != nil && cf.method != "none" {
 			return in, fmt.Errorf("--public and --auth-method %s contradict each other; keep one of the two", cf.method)
@@ -62,6 +76,36 @@ func (cf *clientFlags) change(f *pflag.FlagSet) (admin.ChangeClient, error) {
 		in.TokenEndpointAuthMethod = &none
 	}
 	return in, nil
+}
+
+// furtherMetadata reads --jwks and --set.
+func (cf *clientFlags) furtherMetadata() (map[string]any, error) {
+	out := map[string]any{}
+	for _, one := range cf.metadata {
+		name, value, ok := strings.Cut(one, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--set %s: write NAME=VALUE", one)
+		}
+		switch value {
+		case "true", "false":
+			out[name] = value == "true"
+		default:
+			out[name] = value
+		}
+	}
+	if cf.jwks == "" {
+		return out, nil
+	}
+	raw, err := os.ReadFile(cf.jwks)
+	if err != nil {
+		return nil, fmt.Errorf("--jwks: %w", err)
+	}
+	var set map[string]any
+	if err := json.Unmarshal(raw, &set); err != nil {
+		return nil, fmt.Errorf("--jwks %s: not a JWK set in JSON: %w", cf.jwks, err)
+	}
+	out["jwks"] = set
+	return out, nil
 }
 
 func (a *app) clientRegister() *cobra.Command {
@@ -75,7 +119,8 @@ once and not kept: store it where the portal reads it. With redirect URIs the cl
 people in; without, it is a program that acts for itself (client_credentials).`,
 		Example: `  anteroom client register --app analytics --redirect-uri https://analytics.example.com/callback
   anteroom client register --app analytics --id analytics-spa --public --redirect-uri https://analytics.example.com/
-  anteroom client register --app analytics --id nightly-import --scopes "reports.read"`,
+  anteroom client register --app analytics --id nightly-import --scopes "reports.read"
+  anteroom client register --app bank --auth-method private_key_jwt --jwks keys.json --set profile=fapi2 --redirect-uri https://bank.example.com/callback`,
 		Args: wants(),
 	}
 	cf.add(c.Flags())
