@@ -40,11 +40,13 @@ type exchange struct {
 	resources []string
 
 	// Of the grants that have an account.
-	account store.Account
-	grant   store.Grant
-	code    store.Code
-	used    store.RefreshToken // presented, to be rotated
-	device  string             // hash of the device code
+	account        store.Account
+	grant          store.Grant
+	code           store.Code
+	used           store.RefreshToken // presented, to be rotated
+	actor          *actor             // of the token that is exchanged for
+	subjectExpires int64              // when the token that is exchanged does, in Unix time
+	device         string             // hash of the device code
 
 	// What is made.
 	access      accessClaims

@@ -30,6 +30,7 @@ type introspection struct {
 	Roles         []string       `json:"roles,omitzero"`
 	Organizations []Organization `json:"organizations,omitzero"`
 	Confirmation  *confirmation  `json:"cnf,omitempty"`
+	Actor         *actor         `json:"act,omitempty"`
 }
 
 // Introspect tells a confidential client whether a token is good. It tells only
@@ -81,7 +82,7 @@ func (p *Provider) introspectAccess(ctx context.Context, c store.Client, raw str
 		kind = "DPoP"
 	}
 	return introspection{
-		Active: true, TokenType: kind, Confirmation: t.claims.Confirmation, Issuer: t.claims.Issuer, Subject: t.claims.Subject,
+		Active: true, TokenType: kind, Confirmation: t.claims.Confirmation, Actor: t.claims.Actor, Issuer: t.claims.Issuer, Subject: t.claims.Subject,
 		Audience: t.claims.Audience, ClientID: t.claims.ClientID, Username: t.account.UserName,
 		Scope: t.claims.Scope, ID: t.claims.ID, IssuedAt: t.claims.IssuedAt, ExpiresAt: t.claims.ExpiresAt,
 		AuthTime: t.claims.AuthTime, ACR: t.claims.ACR, AMR: t.claims.AMR, SessionID: t.claims.SessionID,

@@ -16,7 +16,9 @@ var _ fosite.TokenEndpointHandler = (*ownGrants)(nil)
 
 // ownGrantTypes says which tokens a grant gets besides an access token.
 var ownGrantTypes = map[string]struct{ refresh, id bool }{
-	grantDevice: {refresh: true, id: true},
+	grantDevice:    {refresh: true, id: true},
+	grantExchange:  {},
+	grantJWTBearer: {},
 }
 
 func (h *ownGrants) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool { return false }
@@ -45,6 +47,9 @@ func (h *ownGrants) PopulateTokenEndpointResponse(ctx context.Context, r fosite.
 	}
 	w.SetAccessToken(access)
 	w.SetTokenType("bearer")
+	if r.GetRequestForm().Get("grant_type") == grantExchange {
+		w.SetExtra("issued_token_type", typeOfAccess) // RFC 8693 section 2.2.1
+	}
 	if kind.refresh && contains(x.client.GrantTypes, "refresh_token") {
 		refresh, _, err := h.tokens.GenerateRefreshToken(ctx, r)
 		if err != nil {

@@ -149,7 +149,13 @@ func (p *Provider) fillAccess(ctx context.Context, x *exchange) error {
 			x.access.Roles, x.access.Organizations = roles.Roles, roles.Organizations
 		}
 	}
-	x.access.ExpiresAt = expires.Unix()
+	if x.grant.ACR == "" {
+		x.access.AuthTime = 0 // nobody signed in for this grant
+	}
+	x.access.ExpiresAt, x.access.Actor = expires.Unix(), x.actor
+	if x.subjectExpires > 0 {
+		x.access.ExpiresAt = min(x.access.ExpiresAt, x.subjectExpires)
+	}
 	return nil
 }
 

@@ -32,6 +32,8 @@ var grantTypes = []grantType{
 	{name: "authorization_code", admit: (*Provider).admitCode, settle: (*Provider).settleCode, lost: (*Provider).lostCode},
 	{name: "refresh_token", admit: (*Provider).admitRefresh, settle: (*Provider).settleRefresh, lost: (*Provider).lostRefresh},
 	{name: "client_credentials", admit: (*Provider).admitClient},
+	{name: grantExchange, admit: (*Provider).admitExchange, settle: (*Provider).settleExchange, lost: (*Provider).lostExchange},
+	{name: grantJWTBearer, admit: (*Provider).admitAsserted, settle: (*Provider).settleAsserted, lost: (*Provider).lostAsserted},
 	{name: grantDevice, admit: (*Provider).admitDevice, settle: (*Provider).settleDevice, lost: (*Provider).lostDevice},
 }
 
@@ -43,6 +45,7 @@ type tokenAnswer struct {
 	Scope        string `json:"scope"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
+	IssuedType   string `json:"issued_token_type,omitempty"` // RFC 8693 section 2.2.1
 }
 
 // Token is the token endpoint (RFC 6749 section 3.2).
@@ -202,6 +205,7 @@ func newTokenAnswer(x *exchange, response fosite.AccessResponder) *tokenAnswer {
 	if x.used.Hash != "" && fapi(x.client) {
 		answer.RefreshToken = x.form.Get("refresh_token")
 	}
+	answer.IssuedType, _ = response.GetExtra("issued_token_type").(string)
 	answer.IDToken, _ = response.GetExtra("id_token").(string)
 	return answer
 }

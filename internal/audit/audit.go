@@ -44,6 +44,8 @@ const (
 	CodeReused            = "grant.code_reused"
 	TokenRefreshed        = "grant.refreshed"
 	RefreshReused         = "grant.refresh_reused"
+	TokenExchanged        = "token.exchanged"
+	GrantAsserted         = "grant.asserted"
 	DeviceApproved        = "device.approved"
 	DeviceDenied          = "device.denied"
 	DeviceRedeemed        = "device.redeemed"

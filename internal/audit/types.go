@@ -52,6 +52,8 @@ var Kinds = []Kind{
 	{CodeReused, "An authorization code came a second time; its tokens ended.", "grant"},
 	{TokenRefreshed, "A refresh token was rotated.", "grant"},
 	{RefreshReused, "A rotated refresh token came again; its family ended.", "grant"},
+	{TokenExchanged, "A client exchanged an access token for another one.", "grant, impersonation"},
+	{GrantAsserted, "A client got tokens for a person whom a trusted issuer named.", "grant"},
 	{DeviceApproved, "A person let a device in.", "device_address"},
 	{DeviceDenied, "A person kept a device out.", "device_address"},
 	{DeviceRedeemed, "A device fetched the tokens that it was let in for.", "grant"},
