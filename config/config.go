@@ -14,6 +14,7 @@ type Config struct {
 	Issuer         string // public URL, no path, no slash at the end
 	Listen         string // host:port
 	TLS            TLS
+	MutualTLS      MutualTLS
 	Operations     Operations
 	TrustedProxies []netip.Prefix
 	DataDir        string
@@ -40,6 +41,17 @@ type TLS struct {
 
 // Enabled tells whether the listener speaks TLS itself.
 func (t TLS) Enabled() bool { return t.Certificate != "" || t.Key != "" }
+
+// MutualTLS is where certificates of clients come from (RFC 8705). Host and
+// Header empty: they are not asked for.
+type MutualTLS struct {
+	Host   string // host name under which our own listener asks for them
+	Header string // in which a trusted proxy says what it saw
+	CA     string // PEM file with who vouches for them; "": self-signed ones only
+}
+
+// Enabled tells whether clients may show certificates.
+func (m MutualTLS) Enabled() bool { return m.Host != "" || m.Header != "" }
 
 // Operations is the listener of /healthz, /readyz and /metrics.
 type Operations struct {

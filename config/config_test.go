@@ -196,6 +196,11 @@ func TestMistakesByValue(t *testing.T) {
 		{"word in the wrong section", "smtp:\n  level: warn", "did you mean log.level?"},
 		{"half of tls", "tls:\n  certificate: /x.pem", "certificate without a key"},
 		{"missing certificate", "tls:\n  certificate: /nowhere/x.pem\n  key: /nowhere/x.key", "cannot be read"},
+		{"certificates from nobody", "mutual_tls:\n  header: Client-Cert", "nobody is trusted"},
+		{"certificates that nobody sees", "mutual_tls:\n  host: mtls.id.example.com", "neither this listener nor a proxy"},
+		{"a URL for a host", "mutual_tls:\n  host: https://mtls.id.example.com", "is not a host name"},
+		{"authorities of nothing", "mutual_tls:\n  ca: /nowhere/ca.pem", "certificates are not asked for"},
+		{"missing authorities", "trusted_proxies: 10.0.0.0/8\nmutual_tls:\n  header: Client-Cert\n  ca: /nowhere/ca.pem", "cannot be read"},
 		{"proxy", "trusted_proxies: [proxy.example.com]", "neither an address nor a network"},
 		{"proxy with host bits", "trusted_proxies: 10.1.2.3/8", "neither an address nor a network"},
 		{"registration without a token", "registration:\n  mode: token", "there is none"},
@@ -308,7 +313,7 @@ func TestEveryCommentedLineOfTheSampleIsAccepted(t *testing.T) {
 		case !strings.Contains(line, "# ") || !ok || strings.Contains(key, " "):
 		case strings.HasSuffix(key, "password_file") || key == "token_file":
 			line = strings.Replace(bare, value, secret, 1)
-		case key == "certificate" || key == "key": // their files must exist
+		case key == "certificate" || key == "key" || key == "ca": // their files must exist
 		default:
 			line = bare
 		}

@@ -27,6 +27,7 @@ type section struct{ key, doc string }
 
 var sections = []section{
 	{"tls", "The certificate of this node. Leave both out behind a reverse proxy that terminates TLS."},
+	{"mutual_tls", "Clients (portals, not people) that prove themselves with a certificate (RFC 8705). Off unless host or header is set."},
 	{"operations", "The listener for health checks and metrics. Keep it away from the public."},
 	{"smtp", "The mail server that takes invitations and notices. Without a host, mails wait in the outbox."},
 	{"lifetimes", "How long things are good for. Durations are written as 90s, 10m, 12h or 30d."},
@@ -64,6 +65,13 @@ func (c *Config) settings() []setting {
 			doc: "PEM file with the certificate chain."},
 		{key: "tls.key", target: &c.TLS.Key, path: true, example: "/etc/anteroom/tls.key",
 			doc: "PEM file with its private key."},
+
+		{key: "mutual_tls.host", target: &c.MutualTLS.Host, example: "mtls.id.example.com",
+			doc: "Host name under which clients are asked for their certificate, so that no browser ever is. With tls, it leads to this listener, whose certificate covers it; else to the proxy that sets the header. Discovery names it (mtls_endpoint_aliases)."},
+		{key: "mutual_tls.header", target: &c.MutualTLS.Header, example: "Client-Cert",
+			doc: "Header in which one of trusted_proxies says which certificate it saw: as RFC 9440 writes it, or as URL-encoded PEM. The proxy must remove it from what comes from outside."},
+		{key: "mutual_tls.ca", target: &c.MutualTLS.CA, path: true, example: "/etc/anteroom/client-ca.crt",
+			doc: "PEM file with the authorities that vouch for certificates (tls_client_auth). Without it only registered keys count (self_signed_tls_client_auth)."},
 
 		{key: "operations.listen", target: &c.Operations.Listen,
 			doc: `Where /healthz, /readyz and /metrics are served: host:port. Write "" to serve them nowhere.`},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/mail"
@@ -24,6 +25,7 @@ func (c *Config) mistakes() Mistakes {
 	v.issuer()
 	v.listeners()
 	v.tls()
+	v.mutualTLS()
 	v.store()
 	v.smtp()
 	v.relations()
@@ -163,6 +165,31 @@ func (v *validator) tls() {
 	}
 	if t.Enabled() && strings.HasPrefix(v.c.Issuer, "http://") {
 		v.fail("issuer", "the listener speaks TLS, but the issuer is http", "write https:// in the issuer, or remove tls")
+	}
+}
+
+func (v *validator) mutualTLS() {
+	m := v.c.MutualTLS
+	if m.Host != "" && (strings.ContainsAny(m.Host, ":/@ ") || strings.ToLower(m.Host) != m.Host) {
+		v.fail("mutual_tls.host", fmt.Sprintf("%q is not a host name", m.Host), "write the name alone, in small letters, like mtls.id.example.com")
+	}
+	switch {
+	case m.Header != "" && len(v.c.TrustedProxies) == 0:
+		v.fail("mutual_tls.header", "nobody is trusted to set this header", "name the proxy in trusted_proxies, or remove mutual_tls.header")
+	case m.Header != "" && v.c.TLS.Enabled():
+		v.fail("mutual_tls.header", "this listener speaks TLS itself, so it sees the certificates", "remove mutual_tls.header, or remove tls")
+	case m.Host != "" && m.Header == "" && !v.c.TLS.Enabled():
+		v.fail("mutual_tls.host", "neither this listener nor a proxy sees certificates", "set tls.certificate and tls.key, or mutual_tls.header")
+	case m.CA != "" && !m.Enabled():
+		v.fail("mutual_tls.ca", "certificates are not asked for", "set mutual_tls.host or mutual_tls.header, or remove mutual_tls.ca")
+	}
+	if m.CA == "" {
+		return
+	}
+	if raw, err := os.ReadFile(m.CA); err != nil {
+		v.fail("mutual_tls.ca", "the file cannot be read: "+err.Error(), "correct the path, or make it readable for this user")
+	} else if !x509.NewCertPool().AppendCertsFromPEM(raw) {
+		v.fail("mutual_tls.ca", "there is no certificate in the file", "put the certificates of the authorities into it, as PEM")
 	}
 }
 

@@ -32,10 +32,32 @@ type MutualTLS struct {
 	Header string
 	// Proxies may send Header.
 	Proxies []netip.Prefix
+	// Host under which clients are asked for certificates, if it is not the
+	// issuer's (RFC 8705 section 5). Empty: it is.
+	Host string
 }
 
 func (p *Provider) seesCertificates() bool   { return p.mutualTLS != nil }
 func (p *Provider) trustsCertificates() bool { return p.mutualTLS != nil && p.mutualTLS.Roots != nil }
+
+// aliases are the endpoints where clients show certificates (RFC 8705 section 5).
+func (p *Provider) aliases() map[string]string {
+	if p.mutualTLS == nil || p.mutualTLS.Host == "" {
+		return nil
+	}
+	u, err := url.Parse(p.issuer)
+	if err != nil || u.Hostname() == p.mutualTLS.Host {
+		return nil
+	}
+	base := u.Scheme + "://" + p.mutualTLS.Host
+	if port := u.Port(); port != "" {
+		base += ":" + port
+	}
+	return map[string]string{
+		"token_endpoint": base + PathToken, "pushed_authorization_request_endpoint": base + PathPushed,
+		"userinfo_endpoint": base + PathUserInfo, "introspection_endpoint": base + PathIntrospect, "revocation_endpoint": base + PathRevoke,
+	}
+}
 
 // certificates returns the chain that the client of a request showed, its own
 // certificate first; empty if it showed none, or none that can be read.

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,6 +139,13 @@ func TestClientCertificates(t *testing.T) {
 				t.Errorf("got %d %s, want %d", res.StatusCode, res.text, c.want)
 			}
 		})
+	}
+	if doc := r.get(PathDiscovery, nil).json; doc["mtls_endpoint_aliases"] != nil {
+		t.Error("aliases where there is one host (section 5)")
+	}
+	r.p.mutualTLS.Host = "mtls.example"
+	if got := r.p.metadata()["mtls_endpoint_aliases"].(map[string]string); got["token_endpoint"] != strings.Replace(r.URL, "127.0.0.1", "mtls.example", 1)+PathToken {
+		t.Errorf("aliases %v", got)
 	}
 	on := list(t, r.get(PathDiscovery, nil).json["token_endpoint_auth_methods_supported"])
 	if !slices.Contains(on, "tls_client_auth") || !slices.Contains(on, "self_signed_tls_client_auth") || len(on) != len(clientMethods) {

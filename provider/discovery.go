@@ -24,7 +24,7 @@ func (p *Provider) metadata() map[string]any {
 		claims = append(claims, standardClaims[scope]...)
 	}
 	secretMethods := slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return m == "none" })
-	return map[string]any{
+	m := map[string]any{
 		"issuer":                                p.issuer,
 		"authorization_endpoint":                p.issuer + PathAuthorize,
 		"token_endpoint":                        p.issuer + PathToken,
@@ -66,6 +66,10 @@ func (p *Provider) metadata() map[string]any {
 		"request_uri_parameter_supported":                          false,
 		"authorization_response_iss_parameter_supported":           true,
 	}
+	if aliases := p.aliases(); aliases != nil {
+		m["mtls_endpoint_aliases"] = aliases
+	}
+	return m
 }
 
 // Discovery serves what the provider can do, at both well-known paths.

@@ -127,9 +127,13 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	certificates, err := mutualTLS(cfg)
+	if err != nil {
+		return err
+	}
 	fetcher := newFetcher(cfg, r.Now)
 	r.Provider, err = provider.New(provider.Options{
-		Fetch: fetcher, KeySource: keySource{fetcher}, Register: registration(cfg),
+		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: registration(cfg),
 		Issuer: cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Log: log, Now: r.Now,
 		Claims: r.claims, MayEnter: r.Access.MayEnter,
 		Lifetimes: provider.Lifetimes{

@@ -160,9 +160,7 @@ func (s *Server) publicListener() (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("load certificate (tls): %w", err)
 	}
-	return tls.NewListener(l, &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-	}), nil
+	return tls.NewListener(l, s.tlsConfig(cert)), nil
 }
 
 // background is what a node does besides answering.
