@@ -127,13 +127,11 @@ func deadToken(r store.RefreshToken, g store.Grant, now time.Time) error {
 	return dead("refresh token", r.UsedAt, g.RevokedAt, sooner(r.ExpiresAt, g.ExpiresAt), now)
 }
 
-// useUp marks a code or token used if it and its grant are alive. If not, it
-// returns false, and the caller asks why.
-func useUp(ctx context.Context, t *tx, name, hash string, now time.Time, condition string, args ...any) (bool, error) {
-	n, err := t.exec(ctx, `UPDATE `+name+` SET used_at = $2 FROM grants g
-		WHERE hash = $1 AND used_at IS NULL AND g.id = grant_id AND g.revoked_at IS NULL AND `+name+`.expires_at > $2 AND g.expires_at > $2`+condition,
-		append([]any{store.Text(hash), at(now)}, args...)...)
-	return n == 1, err
+// useUp is the statement that marks a code or token used if it and its grant are
+// alive. If it touches no row, the caller asks why.
+func useUp(name, condition string) string {
+	return `UPDATE ` + name + ` SET used_at = $2 FROM grants g
+		WHERE hash = $1 AND used_at IS NULL AND g.id = grant_id AND g.revoked_at IS NULL AND ` + name + `.expires_at > $2 AND g.expires_at > $2` + condition
 }
 
 // Code: see store.Grants.
@@ -155,7 +153,7 @@ var errLostRace = fmt.Errorf("somebody else was at it: %w", store.ErrUnavailable
 func (s *Store) RedeemCode(ctx context.Context, hash string, now time.Time) error {
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		for range maxTries {
-			if won, err := useUp(ctx, t, "codes", hash, now, ""); err != nil || won {
+			if n, err := t.exec(ctx, useUp("codes", ""), store.Text(hash), at(now)); err != nil || n == 1 {
 				return err
 			}
 			c, g, err := withGrant(ctx, t, codes, hash)
@@ -202,44 +200,61 @@ func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r
 	return r, g, err
 }
 
-// RotateRefreshToken: see store.Grants.
+// insertNext adds a token only if its grant is there, which the foreign key would
+// say in a way that spoils the unit.
+var insertNext = strings.Replace(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT",
+	" WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2) ON CONFLICT", 1)
+
+// RotateRefreshToken: see store.Grants. Both statements go in one round trip; if
+// only one of them found what it needs, it is taken back.
 func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next store.RefreshToken, now time.Time) error {
-	next = store.Canonical(next)
+	next, oldHash = store.Canonical(next), store.Text(oldHash)
 	if err := store.CheckIdentity(next.Hash); err != nil {
+		return err
+	}
+	values, err := refreshTokens.values(&next)
+	if err != nil {
 		return err
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		for range maxTries {
-			won, err := useUp(ctx, t, "refresh_tokens", oldHash, now, ` AND g.id = $3`, next.GrantID)
+			n, err := t.statements(ctx, nil,
+				line{useUp("refresh_tokens", " AND g.id = $3"), []any{oldHash, at(now), next.GrantID}}, line{insertNext, values})
 			if err != nil {
 				return err
 			}
-			if won {
-				return follow(ctx, t, oldHash, next)
+			used, added := n[0] == 1, n[1] == 1
+			switch {
+			case used && added:
+				t.wrote = true
+				return nil
+			case used:
+				_, err = t.exec(ctx, `UPDATE refresh_tokens SET used_at = NULL WHERE hash = $1`, oldHash)
+				return orExists("refresh token", err)
+			case added:
+				_, err = t.exec(ctx, `DELETE FROM refresh_tokens WHERE hash = $1`, next.Hash)
 			}
-			old, g, err := withGrant(ctx, t, refreshTokens, oldHash)
 			if err == nil {
-				err = deadToken(old, g, now)
+				err = whyNot(ctx, t, oldHash, next.GrantID, now)
 			}
 			if err != nil {
 				return err
-			}
-			if next.GrantID != g.ID {
-				return fmt.Errorf("a token of grant %q follows one of %q: %w", next.GrantID, g.ID, store.ErrInvalid)
 			}
 		}
 		return errLostRace
 	})
 }
 
-// follow adds the next token of a chain, or takes the use of the old one back.
-func follow(ctx context.Context, t *tx, oldHash string, next store.RefreshToken) error {
-	added, err := refreshTokens.add(ctx, t, next)
-	if err != nil || added {
-		return err
+// whyNot says why a token could not be rotated; nil if it can be by now.
+func whyNot(ctx context.Context, t *tx, hash, grantID string, now time.Time) error {
+	old, g, err := withGrant(ctx, t, refreshTokens, hash)
+	if err == nil {
+		err = deadToken(old, g, now)
 	}
-	_, err = t.exec(ctx, `UPDATE refresh_tokens SET used_at = NULL WHERE hash = $1`, store.Text(oldHash))
-	return orExists("refresh token", err)
+	if err == nil && grantID != g.ID {
+		err = fmt.Errorf("a token of grant %q follows one of %q: %w", grantID, g.ID, store.ErrInvalid)
+	}
+	return err
 }
 
 // RevokeGrant: see store.Grants.

@@ -66,7 +66,7 @@ func (s *Store) look(ctx context.Context, id string) (committed bool, err error)
 		return false, err
 	}
 	defer conn.Release()
-	tag, err := conn.Exec(ctx, fenceUnit, id, s.now().Add(unitsKept))
+	tag, err := conn.Exec(ctx, fenceUnit, id)
 	if err != nil {
 		return false, err
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,8 +37,12 @@ var sweepers = []sweeper{
 	sweepGrants,
 }
 
-// sweepUnits goes by the clock that wrote them.
-var sweepUnits = expiring("units", "id", "expires_at", 0)
+// sweepUnits goes by the time that ids begin with.
+func sweepUnits(ctx context.Context, t *tx, now time.Time, limit int) (int, error) {
+	n, err := t.exec(ctx, `DELETE FROM units WHERE id IN (SELECT id FROM units WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+		fmt.Sprintf("%08x", unitTime(now.Add(-unitsKept))), limit)
+	return int(n), err
+}
 
 // sweepStep bounds the rows of one transaction.
 const sweepStep = 200
@@ -67,7 +72,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error
 			return removed, err
 		}
 	}
-	if clock := s.now(); clock.Before(now) {
+	if clock := s.now(); clock.Before(now) { // the clock that the ids are from
 		now = clock
 	}
 	s.wakeChain() // what a node left behind that died

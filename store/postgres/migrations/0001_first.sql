@@ -351,9 +351,8 @@ INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, '') ON CONFLICT (id) DO NOT
 
 -- One row for each committed unit of work, for an hour: it answers whether a
 -- COMMIT whose answer was lost took place. A fenced one never did and never will.
+-- The id begins with the time, in seconds as eight hexadecimal digits.
 CREATE TABLE IF NOT EXISTS units (
-    id         text COLLATE "C" PRIMARY KEY,
-    expires_at timestamptz NOT NULL,
-    fenced     boolean NOT NULL
+    id     text COLLATE "C" PRIMARY KEY,
+    fenced boolean NOT NULL
 );
-CREATE INDEX IF NOT EXISTS units_expiry ON units (expires_at);
