@@ -18,11 +18,14 @@ const (
 	boolValue
 	keySetValue
 	webValue // an https URL
+	objectValue
+	listValue
 )
 
 // metadata is what a client may be registered with besides the keys that have a
 // place of their own: names of RFC 7591, 8705, 9101, 9126 and 9449 and of OpenID
-// Connect Registration, and two of ours (profile, dpop_nonce_required).
+// Connect Registration and Logout, and some of ours (profile, dpop_nonce_required,
+// token_exchange, jwt_bearer_issuers).
 var metadata = map[string]metadataKind{
 	"jwks": keySetValue, "jwks_uri": webValue,
 	"profile":                         textValue,
@@ -30,22 +33,34 @@ var metadata = map[string]metadataKind{
 	"tls_client_auth_subject_dn": textValue, "tls_client_auth_san_dns": textValue, "tls_client_auth_san_uri": textValue,
 	"tls_client_auth_san_ip": textValue, "tls_client_auth_san_email": textValue,
 	"tls_client_certificate_bound_access_tokens": boolValue, "dpop_bound_access_tokens": boolValue, "dpop_nonce_required": boolValue,
+	"backchannel_logout_uri": webValue, "frontchannel_logout_uri": webValue, "policy_uri": webValue, "tos_uri": webValue,
+	"token_exchange": objectValue, "jwt_bearer_issuers": listValue,
 	"require_pushed_authorization_requests": boolValue, "require_signed_request_object": boolValue,
 }
 
 // MetadataKeys are the names of further client metadata, sorted.
 func MetadataKeys() []string { return slices.Sorted(maps.Keys(metadata)) }
 
-// applyMetadata sets what is sent; an empty text, false and an empty key set
-// clear. It may run twice: it copies.
+// applyMetadata sets what is sent; an empty text, false, an empty object and an
+// empty list clear. It may run twice: it copies.
 func applyMetadata(c *store.Client, in map[string]any) {
 	settings := maps.Clone(c.Settings)
 	if settings == nil {
 		settings = map[string]any{}
 	}
 	for name, value := range in {
-		set, isSet := value.(map[string]any)
-		if value == "" || value == false || (isSet && len(set) == 0) {
+		clear := false
+		switch v := value.(type) {
+		case string:
+			clear = v == ""
+		case bool:
+			clear = !v
+		case map[string]any:
+			clear = len(v) == 0
+		case []any:
+			clear = len(v) == 0
+		}
+		if clear {
 			delete(settings, name)
 			continue
 		}
@@ -73,11 +88,16 @@ func checkMetadata(in map[string]any, found *mistakes) {
 		text, isText := in[name].(string)
 		_, isBool := in[name].(bool)
 		_, isSet := in[name].(map[string]any)
+		_, isList := in[name].([]any)
 		switch {
 		case !known:
 			found.add(field, "there is no such metadata; known are %s", strings.Join(MetadataKeys(), ", "))
 		case kind == boolValue && !isBool:
 			found.add(field, "must be true or false")
+		case kind == objectValue && !isSet:
+			found.add(field, "must be an object")
+		case kind == listValue && !isList:
+			found.add(field, "must be a list")
 		case kind == keySetValue && !isSet:
 			found.add(field, "must be a JWK set")
 		case (kind == textValue || kind == webValue) && !isText:
@@ -86,7 +106,7 @@ func checkMetadata(in map[string]any, found *mistakes) {
 			found.add(field, "must be an https URL")
 		case isText && text != "":
 			found.line(field, text, 1, 1000)
-		case isSet && tooLarge(in[name]):
+		case (isSet || isList) && tooLarge(in[name]):
 			found.add(field, "has more than 64 KiB")
 		}
 	}

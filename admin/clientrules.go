@@ -12,12 +12,19 @@ import (
 
 // What a client may be registered with. docs/portal.md explains each.
 var (
-	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials"}
+	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantExchange, grantJWTBearer}
 	authMethods = []string{
 		"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", authNone,
 	}
 	signingAlgs   = []string{"RS256", "ES256", "PS256", "EdDSA"}
 	defaultScopes = []string{"openid", "profile", "email", "roles", "offline_access"}
+)
+
+// Grants that have URIs for names (RFC 8628, 8693 and 7523).
+const (
+	grantDevice    = "urn:ietf:params:oauth:grant-type:device_code"
+	grantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 const authNone = "none" // a public client: PKCE instead of a secret
@@ -180,6 +187,7 @@ func (a *API) checkRedirects(c store.Client, found *mistakes) {
 // checkGrants finds grants that do not go with the rest.
 func checkGrants(c store.Client, found *mistakes) {
 	code := slices.Contains(c.GrantTypes, "authorization_code")
+	people := code || slices.Contains(c.GrantTypes, grantDevice)
 	public := c.TokenEndpointAuthMethod == authNone
 	if len(c.GrantTypes) == 0 {
 		found.add("grant_types", "is empty: the client could do nothing")
@@ -187,14 +195,24 @@ func checkGrants(c store.Client, found *mistakes) {
 	if code && len(c.RedirectURIs) == 0 {
 		found.add("redirect_uris", "is missing; say where people return to after the sign-in")
 	}
-	if slices.Contains(c.GrantTypes, "refresh_token") && !code {
-		found.add("grant_types", "refresh_token goes with authorization_code only")
+	if slices.Contains(c.GrantTypes, "refresh_token") && !people {
+		found.add("grant_types", "refresh_token goes with authorization_code or the device grant only")
+	}
+	for _, one := range [][2]string{{grantExchange, "token_exchange"}, {grantJWTBearer, "jwt_bearer_issuers"}} {
+		grant, setting := one[0], one[1]
+		switch {
+		case !slices.Contains(c.GrantTypes, grant):
+		case public:
+			found.add("grant_types", "%s needs a client that can prove itself, and a public client cannot", grant)
+		case c.Settings[setting] == nil:
+			found.add("metadata."+setting, "is missing; it says whose tokens and assertions the client may use with %s", grant)
+		}
 	}
 	if slices.Contains(c.GrantTypes, "client_credentials") && public {
 		found.add("grant_types", "client_credentials needs a secret, and a public client has none")
 	}
-	if slices.Contains(c.Scopes, "openid") && !code {
-		found.add("scope", "openid is about people signing in, which needs authorization_code")
+	if slices.Contains(c.Scopes, "openid") && !people {
+		found.add("scope", "openid is about people signing in, which needs authorization_code or the device grant")
 	}
 	if c.PKCEOptional && public {
 		found.add("pkce_optional", "a public client without PKCE would be open to everyone who sees its codes")

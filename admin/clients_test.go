@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -162,6 +163,57 @@ func TestDisablingOrDeletingAClientEndsItsGrants(t *testing.T) {
 				t.Error("the grant lives on")
 			}
 		})
+	}
+}
+
+// RFC 8628, 8693 and 7523: grants that need the operator's word on whose tokens.
+func TestGrantsBeyondTheCode(t *testing.T) {
+	const (
+		device   = "urn:ietf:params:oauth:grant-type:device_code"
+		exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+		bearer   = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	)
+	r := newRig(t)
+	r.seed()
+	with := func(id string, more map[string]any) map[string]any {
+		in := map[string]any{"client_id": id, "application": "analytics"}
+		for name, v := range more {
+			in[name] = v
+		}
+		return in
+	}
+	for i, in := range []map[string]any{
+		{"grant_types": []string{device, "refresh_token"}, "scope": "openid", "token_endpoint_auth_method": "none"},
+		{"grant_types": []string{exchange}, "metadata": map[string]any{"token_exchange": map[string]any{"clients": []any{"a"}}}},
+		{"grant_types": []string{bearer}, "metadata": map[string]any{"jwt_bearer_issuers": []any{map[string]any{"issuer": "https://p.example"}}}},
+		{"grant_types": []string{"client_credentials"}, "metadata": map[string]any{"backchannel_logout_uri": "https://a.example/out", "tos_uri": "https://a.example/terms"}},
+	} {
+		var out admin.Registered
+		r.do("POST", "/clients", with(fmt.Sprint("c", i), in), &out)
+		if meta, _ := in["metadata"].(map[string]any); len(out.Metadata) != len(meta) {
+			t.Errorf("registered %+v", out)
+		}
+	}
+	for want, in := range map[string]map[string]any{
+		"metadata.token_exchange":         {"grant_types": []string{exchange}},
+		"metadata.jwt_bearer_issuers":     {"grant_types": []string{bearer}},
+		"grant_types":                     {"grant_types": []string{exchange}, "token_endpoint_auth_method": "none", "metadata": map[string]any{"token_exchange": map[string]any{"clients": []any{}}}},
+		"metadata.backchannel_logout_uri": {"grant_types": []string{"client_credentials"}, "metadata": map[string]any{"backchannel_logout_uri": "http://a.example/out"}},
+	} {
+		if got := fieldsOf(r.refuse(400, "POST", "/clients", with("bad", in))); !slices.Equal(got, []string{want}) {
+			t.Errorf("got %v, want %s", got, want)
+		}
+	}
+	for name, value := range map[string]any{"token_exchange": []any{}, "jwt_bearer_issuers": map[string]any{}} {
+		got := fieldsOf(r.refuse(400, "PATCH", "/clients/c3", map[string]any{"metadata": map[string]any{name: value}}))
+		if !slices.Equal(got, []string{"metadata." + name}) {
+			t.Errorf("%s of the wrong type: %v", name, got)
+		}
+	}
+	var cleared admin.Registered
+	r.do("PATCH", "/clients/c3", map[string]any{"metadata": map[string]any{"tos_uri": "", "jwt_bearer_issuers": []any{}}}, &cleared)
+	if len(cleared.Metadata) != 1 || cleared.Metadata["backchannel_logout_uri"] == nil {
+		t.Errorf("cleared %+v", cleared.Metadata)
 	}
 }
 
