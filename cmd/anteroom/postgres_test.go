@@ -54,6 +54,21 @@ func TestCommandsOfTwoNodesShareADatabase(t *testing.T) {
 	}
 }
 
+func TestARestoredDatabaseIsSaidToBeOne(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, pgtest.Database(t))
+	if out, err := n.run(t, "restored"); err != nil || !strings.Contains(out, "were ended") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := n.run(t, "audit", "list"); err != nil || !strings.Contains(out, "backup.restored") {
+		t.Errorf("the audit log: %v\n%s", err, out)
+	}
+	file := newNode(t, "bolt:"+filepath.Join(t.TempDir(), "a.db"))
+	if _, err := file.run(t, "restored"); err == nil || !strings.Contains(err.Error(), "the store is a file") {
+		t.Errorf("a file: %v", err)
+	}
+}
+
 func TestADatabaseThatCannotBeUsedIsASentence(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, strings.Replace(pgtest.Database(t), "test_", "no_such_test_", 1))

@@ -91,7 +91,7 @@ func (s *Store) upToDate(ctx context.Context, conn *pgx.Conn, noMigrate bool) er
 	case noMigrate && version == 0:
 		return errors.New("the database is empty; a start of the service makes the tables")
 	case noMigrate:
-		return fmt.Errorf("the database has schema version %d, this Anteroom needs %d; a start of the service brings it up to date, anteroom upgrade --rehearse tries that on a copy", version, latest())
+		return fmt.Errorf("the database has schema version %d, this Anteroom needs %d; a start of the service brings it up to date", version, latest())
 	}
 	if version == 0 {
 		if err := createSchemaTable(ctx, conn); err != nil {
