@@ -40,18 +40,28 @@ type MutualTLS struct {
 func (p *Provider) seesCertificates() bool   { return p.mutualTLS != nil }
 func (p *Provider) trustsCertificates() bool { return p.mutualTLS != nil && p.mutualTLS.Roots != nil }
 
-// aliases are the endpoints where clients show certificates (RFC 8705 section 5).
-func (p *Provider) aliases() map[string]string {
+// aliasBase is what the endpoints begin with where clients show certificates
+// (RFC 8705 section 5); "" if that is the issuer, or nowhere.
+func (p *Provider) aliasBase() string {
 	if p.mutualTLS == nil || p.mutualTLS.Host == "" {
-		return nil
+		return ""
 	}
 	u, err := url.Parse(p.issuer)
 	if err != nil || u.Hostname() == p.mutualTLS.Host {
-		return nil
+		return ""
 	}
 	base := u.Scheme + "://" + p.mutualTLS.Host
 	if port := u.Port(); port != "" {
 		base += ":" + port
+	}
+	return base
+}
+
+// aliases are those endpoints; nil if there are none.
+func (p *Provider) aliases() map[string]string {
+	base := p.aliasBase()
+	if base == "" {
+		return nil
 	}
 	return map[string]string{
 		"token_endpoint": base + PathToken, "pushed_authorization_request_endpoint": base + PathPushed,

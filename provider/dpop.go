@@ -115,7 +115,7 @@ func (p *Provider) checkProof(r *http.Request, claims proofClaims, token string)
 		return errors.New("no iat")
 	case claims.Method != r.Method:
 		return fmt.Errorf("htm %q", claims.Method)
-	case !sameURI(claims.URI, p.issuer+r.URL.Path):
+	case !p.isEndpoint(claims.URI, r.URL.Path):
 		return fmt.Errorf("htu %q", claims.URI)
 	case claims.Nonce != "" && !p.knowsNonce(claims.Nonce):
 		return errNonce
@@ -131,6 +131,13 @@ func (p *Provider) checkProof(r *http.Request, claims proofClaims, token string)
 		}
 	}
 	return nil
+}
+
+// isEndpoint tells whether a URI is that of the endpoint with a path, under the
+// issuer or where clients show certificates.
+func (p *Provider) isEndpoint(uri, path string) bool {
+	base := p.aliasBase()
+	return sameURI(uri, p.issuer+path) || (base != "" && sameURI(uri, base+path))
 }
 
 // sameURI compares without query and fragment, which htu has not, and as RFC 3986

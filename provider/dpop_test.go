@@ -306,6 +306,14 @@ func TestTokensThatACertificateHolds(t *testing.T) {
 			t.Errorf("%s: refreshed with another certificate: %d %s", id, again.StatusCode, again.text)
 		}
 	}
+	// A proof for the endpoint of another host name (RFC 8705 section 5).
+	alias := strings.Replace(r.URL, "127.0.0.1", "mtls.example", 1) + PathToken
+	h := r.holder("ES256")
+	r.wantError(r.post(PathToken, machine, with(shows(basic("web"), header(cert.Raw)), h.proof("POST", PathToken, map[string]any{"htu": alias}))), 400, "invalid_dpop_proof")
+	r.p.mutualTLS.Host = "mtls.example"
+	if res := r.post(PathToken, machine, with(shows(basic("web"), header(cert.Raw)), h.proof("POST", PathToken, map[string]any{"htu": alias}))); res.json["token_type"] != "DPoP" {
+		t.Errorf("by the alias: %s", res.text)
+	}
 	if doc := r.get(PathDiscovery, nil).json; doc["tls_client_certificate_bound_access_tokens"] != true {
 		t.Error("not advertised")
 	}
