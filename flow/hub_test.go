@@ -158,6 +158,11 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
 		ask := flow.Ask{Prompt: strings.Fields(r.Form.Get("prompt"))}
 		return s.hub.Authorize(w, r, flow.Request{ClientID: "c", ApplicationID: "pa", Params: r.Form.Encode(), Ask: ask})
 	}))
+	mux.Handle("/device", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		in := s.hub.New(flow.KindDevice, "pa")
+		in.ClientID, in.Params, in.Ask = "c", "state=tv", flow.Ask{Prompt: []string{"select_account"}}
+		return s.hub.Begin(w, r, in, nil)
+	}))
 	mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
 }
 

@@ -8,6 +8,9 @@
 //	/introspect                              POST        Introspect: is this token good, for its owner or audience
 //	/revoke                                  POST        Revoke: ends an access token, or a refresh token's family
 //	/logout                                  GET, POST   Logout: RP-initiated logout
+//	/register                                POST, GET, PUT, DELETE  Register: clients register themselves, if they may
+//	/device_authorization                    POST        DeviceAuthorization: codes for a device without a browser
+//	/device                                  GET, POST   Device: where a person enters the code of a device
 //	/jwks.json                               GET         JWKS: the public keys
 //	/.well-known/openid-configuration        GET         Discovery
 //	/.well-known/oauth-authorization-server  GET         Discovery
