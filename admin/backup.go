@@ -15,6 +15,9 @@ import (
 // backup streams a copy of the store. The length is sent first, so that a copy
 // that was cut off on its way is noticed.
 func (a *API) backup(w http.ResponseWriter, c call) error {
+	if a.Backup == nil {
+		return problem(http.StatusConflict, "conflict", "Everything is kept in PostgreSQL: back it up with the tools of the database (pg_basebackup, pg_dump), and keep a copy of the master key apart.")
+	}
 	dir, err := os.MkdirTemp(a.Scratch, ".backup-*") // mode 0700
 	if err != nil {
 		return fmt.Errorf("make a folder for the backup: %w", err)

@@ -63,6 +63,9 @@ func TestARestoredDatabaseIsSaidToBeOne(t *testing.T) {
 	if out, err := n.run(t, "audit", "list"); err != nil || !strings.Contains(out, "backup.restored") {
 		t.Errorf("the audit log: %v\n%s", err, out)
 	}
+	if _, err := n.run(t, "backup", filepath.Join(t.TempDir(), "copy")); err == nil || !strings.Contains(err.Error(), "pg_dump") {
+		t.Errorf("backup of a database: %v", err)
+	}
 	file := newNode(t, "bolt:"+filepath.Join(t.TempDir(), "a.db"))
 	if _, err := file.run(t, "restored"); err == nil || !strings.Contains(err.Error(), "the store is a file") {
 		t.Errorf("a file: %v", err)

@@ -151,12 +151,11 @@ func createSchemaTable(ctx context.Context, conn *pgx.Conn) (err error) {
 			id          bigint PRIMARY KEY CHECK (id = 1),
 			product     text NOT NULL,
 			version     bigint NOT NULL,
-			migrated_at timestamptz NOT NULL,
-			checked_at  timestamptz NOT NULL
+			migrated_at timestamptz NOT NULL
 		)`)
 		if err == nil {
-			_, err = conn.Exec(ctx, `INSERT INTO `+schemaTable+` (id, product, version, migrated_at, checked_at)
-				VALUES (1, $1, 0, now(), now()) ON CONFLICT (id) DO NOTHING`, product)
+			_, err = conn.Exec(ctx, `INSERT INTO `+schemaTable+` (id, product, version, migrated_at)
+				VALUES (1, $1, 0, now()) ON CONFLICT (id) DO NOTHING`, product)
 		}
 		if !collided(err) {
 			return err

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -135,7 +137,6 @@ func (s *Store) Commits() int64 { return s.commits.Load() }
 
 func (s *Store) committed(events int) {
 	s.commits.Add(1)
-	s.full.Store(false)
 	if events > 0 {
 		s.wakeChain()
 	}
@@ -173,7 +174,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// probe reads the schema's row, and writes it after a full disk.
+// probe reads the schema's row, and tries to write after a full disk.
 func (s *Store) probe(ctx context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -194,12 +195,26 @@ func (s *Store) probe(ctx context.Context) error {
 	case !s.full.Load():
 		return nil
 	}
-	if _, err := conn.Exec(ctx, `UPDATE `+schemaTable+` SET checked_at = now() WHERE id = 1`); err != nil {
+	if err := tryToGrow(ctx, conn); err != nil {
 		return err
 	}
 	s.full.Store(false)
 	s.log.Info("the database server has space again")
 	return nil
+}
+
+// tryToGrow writes a row that no page in use has room for, and takes it back: a
+// small one might fit where something was before.
+func tryToGrow(ctx context.Context, conn *pgxpool.Conn) error {
+	noise := make([]byte, 32<<10)
+	_, _ = rand.Read(noise) // never fails
+	t, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.Rollback(context.WithoutCancel(ctx)) }() // always
+	_, err = t.Exec(ctx, `INSERT INTO metadata (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO NOTHING`, hex.EncodeToString(noise))
+	return err
 }
 
 const errClosed = refusal("the store is closed")

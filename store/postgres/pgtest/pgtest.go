@@ -204,6 +204,14 @@ type closer func() error
 
 func (c closer) Close() error { return c() }
 
+// Own gives a folder to whom the server runs as.
+func (s *Server) Own(path string) error {
+	if s.owner == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.owner.Uid), int(s.owner.Gid))
+}
+
 func (s *Server) run(program string, args ...string) error {
 	cmd := exec.Command(filepath.Join(s.bin, program), args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner}
