@@ -210,7 +210,7 @@ func TestAssertionsWorkOnceWhateverBecomesOfTheRequest(t *testing.T) {
 	}
 }
 
-// DESIGN: the jti is in the commit of the tokens, and of parallel requests with
+// The jti is in the commit of the tokens, and of parallel requests with
 // one assertion one wins.
 func TestAnAssertionIsUsedUpInTheCommitOfItsTokens(t *testing.T) {
 	r := newRig(t)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// DESIGN: commits per request.
+// Commits per request are what docs/flow.md says.
 func TestCommitsAreWithinTheBudget(t *testing.T) {
 	r := newRig(t)
 	spent := func(what string, budget int64, f func()) {
