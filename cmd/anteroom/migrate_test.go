@@ -67,3 +67,44 @@ func TestMigrateMovesEverythingAndBack(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUpgradeIsRehearsedOnACopy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := newNode(t, "bolt:"+filepath.Join(dir, "a.db"))
+	database := newNode(t, pgtest.Database(t))
+	for _, n := range []node{file, database} {
+		if out, err := n.run(t, "org", "create", "acme", "--name", "Acme Ltd"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	backup := filepath.Join(dir, "backup.db")
+	if out, err := file.run(t, "backup", backup); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	before, err := os.ReadFile(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := file.run(t, "upgrade", "--rehearse", "--on", "bolt:"+backup)
+	if err != nil || !strings.Contains(out, "Nothing was found") {
+		t.Errorf("of a file: %v\n%s", err, out)
+	}
+	after, err := os.ReadFile(backup)
+	if err != nil || string(after) != string(before) {
+		t.Errorf("the backup was changed (%v)", err)
+	}
+	empty := pgtest.Database(t)
+	out, err = database.run(t, "upgrade", "--rehearse", "--on", empty)
+	if err != nil || !strings.Contains(out, "Schema 0 to ") {
+		t.Errorf("of a database: %v\n%s", err, out)
+	}
+	damaged := filepath.Join(dir, "damaged.db")
+	if err := os.WriteFile(damaged, before[:len(before)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err = file.run(t, "upgrade", "--rehearse", "--on", "bolt:"+damaged)
+	if err != nil || !strings.Contains(out, "Found: ") {
+		t.Errorf("of a damaged file: %v\n%s", err, out)
+	}
+}

@@ -73,12 +73,9 @@ type mover interface {
 // openMover opens a store of the command line. A source must be there and up to
 // date: reading changes nothing.
 func (a *app) openMover(ctx context.Context, place string, source bool) (mover, error) {
-	if path, ok := strings.CutPrefix(place, "@"); ok {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		place = strings.TrimSpace(string(text))
+	place, err := placeOf(place)
+	if err != nil {
+		return nil, err
 	}
 	cfg := config.Default()
 	cfg.Issuer, cfg.Store = "http://localhost", config.Secret(place)
@@ -101,6 +98,16 @@ func (a *app) openMover(ctx context.Context, place string, source bool) (mover, 
 		return nil, err
 	}
 	return s, nil
+}
+
+// placeOf is a store as it was written, or what the file says that was named.
+func placeOf(written string) (string, error) {
+	path, ok := strings.CutPrefix(written, "@")
+	if !ok {
+		return written, nil
+	}
+	text, err := os.ReadFile(path)
+	return strings.TrimSpace(string(text)), err
 }
 
 // progress writes a line to standard error, at most one a second.

@@ -221,3 +221,24 @@ func (s *Store) migrate(ctx context.Context, conn *pgx.Conn, m migration) error 
 	s.log.Info("the schema of the database was migrated", "migration", m.name, "took", time.Since(start).Round(time.Millisecond))
 	return nil
 }
+
+// Inspect returns the schema version of a database (0: none yet), the one that this
+// version works with, and the size in bytes, and changes nothing. Errors as Open.
+func Inspect(ctx context.Context, dsn string) (version, latestVersion, bytes int64, err error) {
+	config, err := configure(dsn, Options{})
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	if err != nil {
+		return 0, 0, 0, refuse(config, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if version, err = inspect(ctx, conn); err == nil {
+		err = conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&bytes)
+	}
+	if err != nil && code(err) != "" {
+		err = refuse(config, err)
+	}
+	return version, latest(), bytes, err
+}
