@@ -144,6 +144,10 @@ func (f *Fetcher) do(ctx context.Context, method, address, contentType, body str
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	defer res.Body.Close()
+	// A server that gives up because we did may still be heard: that is no answer.
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
 	if res.StatusCode < 200 || res.StatusCode > 299 || (method == http.MethodGet && res.StatusCode != http.StatusOK) {
 		return nil, fmt.Errorf("%s: status %d: %w", r.URL.Host, res.StatusCode, ErrStatus)
 	}
