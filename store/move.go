@@ -40,6 +40,9 @@ var Nouns = []Noun{
 	"failures",          // Failure
 	"used_once",         // Used
 	"outbox",            // OutboxMessage
+	"notices",           // Notice
+	"devices",           // Device
+	"pushed_requests",   // PushedRequest
 	"audit_log",         // AuditEvent
 }
 

@@ -95,7 +95,7 @@ func (s *Store) restore() error {
 			return fmt.Errorf("the backup does not say when it was taken: %w", err)
 		}
 		for _, end := range []func(tx, time.Time) error{
-			endCodes, endRecoveryCodes, endLinks, endGrants, endSessions, endMail, raiseTOTP,
+			endCodes, endRecoveryCodes, endLinks, endBegun, endGrants, endSessions, endMail, raiseTOTP,
 		} {
 			if err := end(t, now); err != nil {
 				return fmt.Errorf("restore: %w", err)
@@ -159,6 +159,14 @@ func endLinks(t tx, now time.Time) error {
 		return err
 	}
 	return each(t, resets, func(r *store.Reset) bool { return r.UsedAt.IsZero() && set(&r.RevokedAt, now) })
+}
+
+// endBegun uses up what waits to be taken up once: devices and pushed requests.
+func endBegun(t tx, now time.Time) error {
+	if err := each(t, devices, func(d *store.Device) bool { return set(&d.UsedAt, now) }); err != nil {
+		return err
+	}
+	return each(t, pushedRequests, func(r *store.PushedRequest) bool { return set(&r.UsedAt, now) })
 }
 
 func endGrants(t tx, now time.Time) error {

@@ -27,6 +27,8 @@ func TestNothingThatWorksOnceWorksAfterARestore(t *testing.T) {
 		s.IssueCode(ctx, store.Grant{ID: "g", ExpiresAt: later}, store.Code{Hash: "c", GrantID: "g", ExpiresAt: later}),
 		s.CreateRefreshToken(ctx, store.RefreshToken{Hash: "t", GrantID: "g", ExpiresAt: later}),
 		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", NextAttempt: now}),
+		s.CreateDevice(ctx, store.Device{Hash: "d", UserCodeHash: "u", ExpiresAt: later}),
+		s.PushRequest(ctx, store.PushedRequest{Hash: "p", ExpiresAt: later}),
 		s.Restored(ctx),
 	)
 	if err != nil {

@@ -91,6 +91,9 @@ func fillAll(e *env) {
 	e.must(s.RevokeAccessToken(ctx, "denied", in(time.Hour)))
 	e.must(s.UseOnce(ctx, "jti", "used", t0, in(time.Hour)))
 	e.must(s.SetMeta(ctx, "fact", "value"))
+	notice, device := filled(func(n *store.Notice) { n.ID = "second" }), filled(func(d *store.Device) { d.Hash, d.UserCodeHash = "second", "second" })
+	e.must(s.EnqueueNotice(ctx, notice))
+	e.must(s.CreateDevice(ctx, device))
 	_, err := s.RecordFailure(ctx, "k", t0, time.Hour)
 	e.must(err)
 	e.must(s.Do(ctx, func(ctx context.Context) error {
