@@ -295,16 +295,24 @@ func (c *chromiumTab) click(ctx context.Context, id string) error {
 		return {state: r.width > 0 && top && (e.contains(top) || top.contains(e)) ? "clear" : "covered", x, y};
 	})()`, element(id), c.visit)))
 	switch {
-	case err != nil && strings.Contains(err.Error(), "context"): // the document went away meanwhile
+	case wentAway(err):
 		return nil
 	case err != nil:
 		return err
 	case at.State == "covered":
 		return fmt.Errorf("#%s is invisible, or something lies over it", id)
 	case at.State == "clear":
-		return chromedp.Do(ctx, chromedp.MouseClickXY(at.X, at.Y))
+		if err := chromedp.Do(ctx, chromedp.MouseClickXY(at.X, at.Y)); !wentAway(err) {
+			return err
+		}
 	}
 	return nil
+}
+
+// wentAway: the page sent itself while it was looked at; another one is coming,
+// and whoever waits for it says if it does not.
+func wentAway(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "context") || strings.Contains(err.Error(), "target navigated"))
 }
 
 func (c *chromiumTab) fill(ctx context.Context, button, name, value string) error {
