@@ -26,10 +26,10 @@ first start makes the data folder, the master key and the signing keys.`,
 			if err != nil {
 				return err
 			}
-			// A password hash takes 19 MiB for 25 ms; collecting at every second one
-			// instead of every one is 5 % of a sign-in.
+			// A password hash takes 19 MiB for 25 ms; collecting at every third one
+			// instead of every one is 7 % of a sign-in.
 			if a.getenv("GOGC") == "" {
-				debug.SetGCPercent(200)
+				debug.SetGCPercent(300)
 			}
 			log := a.logger(cfg.Log)
 			for _, note := range cfg.Notes() {
