@@ -205,7 +205,7 @@ func (h *Hub) tooLarge(err error) error {
 	if errors.Is(err, errTooLarge) {
 		return &web.Problem{
 			Status: http.StatusBadRequest, Heading: "This request is too large",
-			Sentence: "The portal sent more than can be kept. Tell the people who run the portal: pushed authorization requests have no such limit.",
+			Sentence: "The portal sent more than can be kept. Nothing happened. Tell the people who run the portal that its sign-in request is too long.",
 			Cause:    err,
 		}
 	}
