@@ -18,6 +18,7 @@ type Config struct {
 	Operations     Operations
 	TrustedProxies []netip.Prefix
 	DataDir        string
+	MasterKey      Secret // "": it is in a file; see MasterKeyFile and the function MasterKey
 	MasterKeyFile  string // "": master.key in DataDir, made at first start
 	Store          Secret // "": anteroom.db in DataDir; see BoltPath and PostgresDSN
 	SMTP           SMTP

@@ -81,7 +81,7 @@ func fromEnvironment(all []setting, getenv func(string) string) []entry {
 	var out []entry
 	for _, s := range all {
 		keys := []string{s.key}
-		if s.isSecret() {
+		if s.readsFile() {
 			keys = append(keys, s.key+"_file")
 		}
 		for _, key := range keys {
@@ -94,6 +94,9 @@ func fromEnvironment(all []setting, getenv func(string) string) []entry {
 }
 
 func (s setting) isSecret() bool { _, ok := s.target.(*Secret); return ok }
+
+// readsFile tells whether KEY_file names a file with the value.
+func (s setting) readsFile() bool { return s.isSecret() && !s.ownFile }
 
 // apply puts the entries in, and returns all mistakes, those of Validate included.
 func (c *Config) apply(raw []entry, dir string, mistakes Mistakes) error {
@@ -133,7 +136,7 @@ func (c *Config) apply(raw []entry, dir string, mistakes Mistakes) error {
 func (c *Config) accept(e *entry, known map[string]setting, dir string) (s setting, what, fix string) {
 	s, ok := known[e.key]
 	twin := "_file"
-	if base, isFile := strings.CutSuffix(e.key, "_file"); !ok && isFile && known[base].isSecret() {
+	if base, isFile := strings.CutSuffix(e.key, "_file"); !ok && isFile && known[base].readsFile() {
 		text, err := readSecret(resolve(dir, e.text))
 		if err != nil {
 			return s, err.Error(), "make the file readable for this user, or correct its path"
@@ -186,7 +189,7 @@ func suggest(key string, known map[string]setting) string {
 	names := make([]string, 0, len(known))
 	for name, s := range known {
 		names = append(names, name)
-		if s.isSecret() {
+		if s.readsFile() {
 			names = append(names, name+"_file")
 		}
 	}

@@ -16,12 +16,23 @@ import (
 // masterKeySize is the length of the master key in bytes.
 const masterKeySize = 32
 
-// MasterKeyPath returns the file that holds the master key.
+const notKeyText = "does not hold 32 bytes, hexadecimal or base64"
+
+// MasterKeyPath returns the file that holds the master key, unless MasterKey is
+// set.
 func (c *Config) MasterKeyPath() string {
 	if c.MasterKeyFile != "" {
 		return c.MasterKeyFile
 	}
 	return filepath.Join(c.DataDir, "master.key")
+}
+
+// MasterKeyPlace says in words where the operator keeps the master key.
+func (c *Config) MasterKeyPlace() string {
+	if c.MasterKey != "" {
+		return "master_key"
+	}
+	return c.MasterKeyPath()
 }
 
 // MasterKey returns the key of 32 bytes that everything at rest is sealed with.
@@ -33,6 +44,13 @@ func (c *Config) MasterKeyPath() string {
 func MasterKey(c Config) ([]byte, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w; choose another one with data: in the configuration", err)
+	}
+	if c.MasterKey != "" {
+		key, ok := decodeKeyText(c.MasterKey.Reveal())
+		if !ok {
+			return nil, errors.New("master_key " + notKeyText)
+		}
+		return key, nil
 	}
 	path := c.MasterKeyPath()
 	key, err := readMasterKey(path, c.MasterKeyFile == "")
@@ -98,7 +116,10 @@ func decodeMasterKey(data []byte) ([]byte, bool) {
 	if len(data) == masterKeySize {
 		return data, true
 	}
-	text := string(bytes.TrimSpace(data))
+	return decodeKeyText(string(bytes.TrimSpace(data)))
+}
+
+func decodeKeyText(text string) ([]byte, bool) {
 	decoders := []func(string) ([]byte, error){
 		hex.DecodeString,
 		base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,5 +97,41 @@ func TestNoNewMasterKeyForAnExistingDatabase(t *testing.T) {
 	c.MasterKeyFile = filepath.Join(c.DataDir, "elsewhere")
 	if _, err := MasterKey(c); err == nil || !strings.Contains(err.Error(), "there is no master key file") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestMasterKeyFromTheEnvironment(t *testing.T) {
+	raw := bytes.Repeat([]byte{7}, masterKeySize)
+	base := map[string]string{"ANTEROOM_ISSUER": "https://id.example.com", "ANTEROOM_DATA": filepath.Join(t.TempDir(), "data")}
+	for _, tc := range []struct {
+		name, key, file, want string
+	}{
+		{"hex", hex.EncodeToString(raw), "", ""},
+		{"base64", base64.StdEncoding.EncodeToString(raw), "", ""},
+		{"a pass phrase of 32 characters", strings.Repeat("horse ba", 4), "", "does not hold 32 bytes"},
+		{"too short", hex.EncodeToString(raw[1:]), "", "does not hold 32 bytes"},
+		{"a file as well", hex.EncodeToString(raw), "/run/secrets/key", "keep one of the two"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			vars := map[string]string{"ANTEROOM_MASTER_KEY": tc.key, "ANTEROOM_MASTER_KEY_FILE": tc.file}
+			maps.Copy(vars, base)
+			c, err := Load("", func(name string) string { return vars[name] })
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), tc.key) {
+					t.Errorf("got %v, want %q and never the key", err, tc.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := MasterKey(c)
+			if err != nil || !bytes.Equal(key, raw) {
+				t.Errorf("got %x, %v", key, err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(c.DataDir, "*key*")); len(left) > 0 {
+				t.Errorf("the key is on the disk: %v", left)
+			}
+		})
 	}
 }

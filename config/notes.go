@@ -18,8 +18,8 @@ func (c *Config) Notes() []string {
 	if host, _, err := net.SplitHostPort(c.Operations.Listen); err == nil && !loopback(host) {
 		notes = append(notes, "Health checks and metrics are served beyond this machine (operations.listen): keep them behind a firewall.")
 	}
-	if c.PostgresDSN() != "" && c.MasterKeyFile == "" {
-		notes = append(notes, "The store can be shared by several nodes, but the master key is in this node's data folder: give every node a copy with master_key_file.")
+	if c.PostgresDSN() != "" && c.MasterKeyFile == "" && c.MasterKey == "" {
+		notes = append(notes, "The store can be shared by several nodes, but the master key is in this node's data folder: give every node a copy with master_key_file or master_key.")
 	}
 	if strings.HasPrefix(c.Issuer, "http://") {
 		notes = append(notes, "The issuer is http on this machine: for trying out, not for others.")

@@ -16,6 +16,9 @@ func WriteSample(w io.Writer, given map[string]string) error {
 	b.WriteString("# A secret can be in a file of its own: smtp.password_file instead of smtp.password.\n")
 	current := ""
 	for _, s := range c.settings() {
+		if _, set := given[s.key]; s.ownFile && !set {
+			continue // the line of its file is there, and is the better one
+		}
 		section, name, nested := strings.Cut(s.key, ".")
 		indent := ""
 		if nested {
@@ -34,7 +37,7 @@ func WriteSample(w io.Writer, given map[string]string) error {
 			value = s.shown()
 		}
 		key := name
-		if s.isSecret() && !set && s.example == "" {
+		if s.readsFile() && !set && s.example == "" {
 			key, value = name+"_file", "/run/secrets/"+strings.ReplaceAll(s.key, ".", "-")
 		}
 		if set {
@@ -102,7 +105,7 @@ func WriteReference(w io.Writer) error {
 			fmt.Fprintf(&b, "- Allowed: %s\n", allowed)
 		}
 		fmt.Fprintf(&b, "- Environment: `%s`", variable(s.key))
-		if s.isSecret() {
+		if s.readsFile() {
 			fmt.Fprintf(&b, "; in a file of its own: `%s_file` or `%s`", s.key, variable(s.key+"_file"))
 		}
 		b.WriteString("\n")

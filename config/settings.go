@@ -18,6 +18,7 @@ type setting struct {
 	least   int
 	most    int
 	oneOf   []string
+	ownFile bool   // KEY_file is in this table: a secret that is not read like the others
 	path    bool   // relative ones start at the folder of the configuration file
 	example string // shown instead of an empty default
 }
@@ -58,6 +59,8 @@ func (c *Config) settings() []setting {
 			doc: "The data folder: database, master key and administration socket. Made with mode 0700 if it is missing. Relative paths start at the folder of this file."},
 		{key: "master_key_file", target: &c.MasterKeyFile, path: true, example: "/run/secrets/anteroom-master-key",
 			doc: "The key that all stored secrets are sealed with: 32 bytes, raw, hexadecimal or base64. Without it, master.key in the data folder is used and made at the first start. Keep a copy apart from the database: one is worthless without the other."},
+		{key: "master_key", target: &c.MasterKey, ownFile: true,
+			doc: "The same key as text, hexadecimal or base64: for platforms that hand secrets to a process in its environment and mount no files. Use one of the two."},
 		{key: "store", target: &c.Store, example: "bolt:/var/lib/anteroom/anteroom.db",
 			doc: "Where everything is kept: bolt: and the path of the database file, or the URL of a PostgreSQL database that any number of nodes share: postgres://anteroom:PASSWORD@db.example.com:5432/anteroom?sslmode=verify-full. Those nodes share one master key (master_key_file), and each has a data folder of its own. The default is anteroom.db in the data folder."},
 

@@ -199,6 +199,14 @@ func (v *validator) store() {
 	} else if info, err := os.Stat(v.c.DataDir); err == nil && !info.IsDir() {
 		v.fail("data", v.c.DataDir+" is a file", "name a folder")
 	}
+	if key := v.c.MasterKey.Reveal(); key != "" {
+		if _, ok := decodeKeyText(key); !ok {
+			v.fail("master_key", "it "+notKeyText, "restore it from your backup; for a new database, make one with: openssl rand -base64 32")
+		}
+		if v.c.MasterKeyFile != "" {
+			v.fail("master_key", "master_key_file is set as well", "keep one of the two")
+		}
+	}
 	const fix = "write bolt: and the path of the database file, postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, or remove the key"
 	kind, rest, _ := strings.Cut(v.c.Store.Reveal(), ":")
 	switch {

@@ -92,7 +92,7 @@ func sameKey(db store.Metadata, k *seal.Keyring) error {
 		return fmt.Errorf("compare master key with the database: %w", err)
 	}
 	if id != k.ID() {
-		return errors.New("the master key is not the one that this database was made with; restore the file that was (master_key_file, or master.key in the data folder); all nodes of one database share it")
+		return errors.New("the master key is not the one that this database was made with; restore the file that was (master_key_file, master_key, or master.key in the data folder); all nodes of one database share it")
 	}
 	return nil
 }

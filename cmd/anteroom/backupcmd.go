@@ -50,7 +50,7 @@ ends all sessions and tokens, and revives no code, link or token that was used s
 			return err
 		}
 		answer := map[string]any{"file": path, "bytes": size}
-		return a.say(answer, "%s is written (%d bytes). Keep a copy of the master key (%s) apart from it.", path, size, api.cfg.MasterKeyPath())
+		return a.say(answer, "%s is written (%d bytes). Keep a copy of the master key (%s) apart from it.", path, size, api.cfg.MasterKeyPlace())
 	})
 	return c
 }
