@@ -19,12 +19,18 @@ const maxSocket = 103
 var ErrNoSocket = errors.New("no service answers at the administration socket")
 
 // Listen opens the administration socket at path, mode 0600, and replaces one
-// that a crashed process left behind. Call it only when the store is open: who
-// holds the store owns the socket. Closing the listener removes it.
+// that a crashed process left behind. One that answers belongs to another node:
+// two of one database file cannot be, but two of one PostgreSQL database can
+// share a data folder by mistake, and commands would reach either. Closing the
+// listener removes it.
 func Listen(path string) (net.Listener, error) {
 	name, err := socketName(path)
 	if err != nil {
 		return nil, err
+	}
+	if other, err := net.DialTimeout("unix", name, 2*time.Second); err == nil {
+		_ = other.Close() // it was only a question
+		return nil, fmt.Errorf("another service runs with this data folder and answers at %s; give each node a data folder of its own (data), or stop the other one", path)
 	}
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove the old administration socket: %w", err)
