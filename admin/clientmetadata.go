@@ -23,13 +23,17 @@ const (
 )
 
 // metadata is what a client may be registered with besides the keys that have a
-// place of their own: names of RFC 7591, 8705, 9101, 9126 and 9449 and of OpenID
-// Connect Registration and Logout, and some of ours (profile, dpop_nonce_required,
-// token_exchange, jwt_bearer_issuers).
+// place of their own: names of RFC 7591, 8705, 9101, 9126, 9449 and 9701, of JARM
+// and of OpenID Connect Registration and Logout, and some of ours (profile,
+// dpop_nonce_required, token_exchange, jwt_bearer_issuers).
 var metadata = map[string]metadataKind{
 	"jwks": keySetValue, "jwks_uri": webValue,
 	"profile":                         textValue,
-	"token_endpoint_auth_signing_alg": textValue, "request_object_signing_alg": textValue, "authorization_signed_response_alg": textValue,
+	"token_endpoint_auth_signing_alg": textValue, "request_object_signing_alg": textValue,
+	"authorization_signed_response_alg": textValue, "authorization_encrypted_response_alg": textValue, "authorization_encrypted_response_enc": textValue,
+	"id_token_encrypted_response_alg": textValue, "id_token_encrypted_response_enc": textValue,
+	"userinfo_signed_response_alg": textValue, "userinfo_encrypted_response_alg": textValue, "userinfo_encrypted_response_enc": textValue,
+	"introspection_signed_response_alg": textValue, "introspection_encrypted_response_alg": textValue, "introspection_encrypted_response_enc": textValue,
 	"tls_client_auth_subject_dn": textValue, "tls_client_auth_san_dns": textValue, "tls_client_auth_san_uri": textValue,
 	"tls_client_auth_san_ip": textValue, "tls_client_auth_san_email": textValue,
 	"tls_client_certificate_bound_access_tokens": boolValue, "dpop_bound_access_tokens": boolValue, "dpop_nonce_required": boolValue,

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"anteroom/flow"
+	"anteroom/internal/web"
+	"anteroom/store"
 )
 
 // target is where the answer to an authorization request goes, and how.
@@ -17,8 +19,8 @@ type target struct {
 	mode  string // query, fragment or form_post
 	state string // empty: none was sent, and none is returned
 
-	alg      string // signs the answer; empty: it is not signed
-	clientID string // for whom it is signed
+	alg    string       // signs the answer; empty: it is not signed
+	client store.Client // for whom it is signed
 }
 
 // defaultMode is the response_mode that a response_type implies (OAuth 2.0
@@ -45,7 +47,7 @@ func (p *Provider) answer(t target, values url.Values) flow.Answer {
 		if t.alg != "" {
 			var err error
 			if values, err = p.signAnswer(r.Context(), t, values); err != nil {
-				p.fail(w, r, err)
+				p.unanswered(w, r, err)
 				return
 			}
 		}
@@ -62,6 +64,15 @@ func (p *Provider) answer(t target, values url.Values) flow.Answer {
 			redirect(w, r, appendQuery(t.uri, values))
 		}
 	}
+}
+
+// unanswered shows a page in place of an answer that could not be made as the
+// client wants it: in the clear it would be for others to read, too.
+func (p *Provider) unanswered(w http.ResponseWriter, r *http.Request, err error) {
+	if wrong := asRefusal(err); wrong.status < 500 {
+		err = stop("The portal wants answers that nobody else can read, and does not say how.", wrong)
+	}
+	(&web.Edge{Pages: p.pages, Log: p.log}).Fail(w, r, err)
 }
 
 func (p *Provider) answerError(t target, e *flow.ProtocolError) flow.Answer {

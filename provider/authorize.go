@@ -29,6 +29,9 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = p.applyHint(r.Context(), a)
 	}
+	if err == nil {
+		err = p.answerable(r.Context(), a.target)
+	}
 	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil {
 		p.logRefusal(r, wrong)
 		p.answerError(a.target, &wrong.ProtocolError)(w, r)

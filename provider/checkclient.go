@@ -51,8 +51,9 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 	if bindsCertificate(c) && !p.seesCertificates() {
 		say("tls_client_certificate_bound_access_tokens", "client certificates are not on")
 	}
+	checkAnswers(c, say)
 	for name, allowed := range map[string][]string{
-		"request_object_signing_alg": clientAlgorithms, "authorization_signed_response_alg": signingAlgorithms,
+		"request_object_signing_alg":      clientAlgorithms,
 		"token_endpoint_auth_signing_alg": map[bool][]string{true: secretAlgorithms, false: clientAlgorithms}[method == "client_secret_jwt"],
 	} {
 		if alg := setting(c, name); alg != "" && !contains(allowed, alg) {

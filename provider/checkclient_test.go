@@ -34,6 +34,12 @@ func TestCheckClient(t *testing.T) {
 		{"an algorithm for answers", plain, "client_secret_basic", map[string]any{"authorization_signed_response_alg": "HS256"}, "authorization_signed_response_alg"},
 		{"an algorithm of keys for a secret", plain, "client_secret_jwt", map[string]any{"token_endpoint_auth_signing_alg": "ES256"}, "token_endpoint_auth_signing_alg"},
 		{"an algorithm for a secret", plain, "client_secret_jwt", map[string]any{"token_endpoint_auth_signing_alg": "HS256"}, ""},
+		{"encryption", plain, "client_secret_basic", map[string]any{"jwks": readerSet(t), "id_token_encrypted_response_alg": "RSA-OAEP", "userinfo_encrypted_response_alg": "ECDH-ES", "userinfo_encrypted_response_enc": "A256GCM"}, ""},
+		{"encryption with RSA to EC keys", plain, "client_secret_basic", map[string]any{"jwks": object{"keys": []any{readerSet(t).(object)["keys"].([]any)[3]}}, "id_token_encrypted_response_alg": "RSA-OAEP"}, "id_token_encrypted_response_alg"},
+		{"encryption without keys", plain, "client_secret_basic", map[string]any{"introspection_encrypted_response_alg": "RSA-OAEP"}, "introspection_encrypted_response_alg"},
+		{"encryption without alg", plain, "client_secret_basic", map[string]any{"jwks": readerSet(t), "authorization_encrypted_response_enc": "A256GCM"}, "authorization_encrypted_response_alg"},
+		{"weak encryption", plain, "client_secret_basic", map[string]any{"jwks": readerSet(t), "id_token_encrypted_response_alg": "RSA1_5"}, "id_token_encrypted_response_alg"},
+		{"userinfo that is not signed", plain, "client_secret_basic", map[string]any{"userinfo_signed_response_alg": "none"}, "userinfo_signed_response_alg"},
 		{"a profile", plain, "client_secret_basic", map[string]any{"profile": "fapi2", "jwks": keys}, "profile"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 
 	"github.com/go-jose/go-jose/v4"
@@ -99,20 +100,16 @@ func CheckKeySet(raw []byte) error {
 		if err != nil || !k.Valid() {
 			return fmt.Errorf("key %d of the JWK set cannot be read", i+1)
 		}
-		if k.Use != "enc" && !anyFits(k) {
-			return fmt.Errorf("key %d of the JWK set fits none of %v (RSA needs 2048 bits, EC the curve P-256)", i+1, clientAlgorithms)
+		if !anyFits(k) {
+			return fmt.Errorf("key %d of the JWK set fits none of %v (RSA needs 2048 bits, EC the curve P-256), and none of %v", i+1, clientAlgorithms, keyManagement)
 		}
 	}
 	return nil
 }
 
 func anyFits(k jose.JSONWebKey) bool {
-	for _, alg := range clientAlgorithms {
-		if keyFits(k, alg) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(clientAlgorithms, func(alg string) bool { return keyFits(k, alg) }) ||
+		slices.ContainsFunc(keyManagement, func(alg string) bool { return encryptsWith(k, alg) })
 }
 
 // keyFits tells whether a key may verify what alg signed (RFC 7518 section 3).

@@ -35,21 +35,19 @@ func (p *Provider) metadata() map[string]any {
 		"end_session_endpoint":                  p.issuer + PathLogout,
 		"jwks_uri":                              p.issuer + PathJWKS,
 
-		"scopes_supported":                           append([]string{"openid", "offline_access"}, scopes...),
-		"response_types_supported":                   responseTypes,
-		"response_modes_supported":                   responseModes,
-		"authorization_signing_alg_values_supported": signingAlgorithms,
-		"grant_types_supported":                      grants,
-		"prompt_values_supported":                    prompts,
-		"acr_values_supported":                       []string{flow.ACRPassword, flow.ACRMulti},
-		"subject_types_supported":                    []string{"public"},
-		"claim_types_supported":                      []string{"normal"},
-		"claims_supported":                           claims,
-		"code_challenge_methods_supported":           []string{"S256"},
-		"display_values_supported":                   []string{"page"},
-		"ui_locales_supported":                       []string{"en"},
+		"scopes_supported":                 append([]string{"openid", "offline_access"}, scopes...),
+		"response_types_supported":         responseTypes,
+		"response_modes_supported":         responseModes,
+		"grant_types_supported":            grants,
+		"prompt_values_supported":          prompts,
+		"acr_values_supported":             []string{flow.ACRPassword, flow.ACRMulti},
+		"subject_types_supported":          []string{"public"},
+		"claim_types_supported":            []string{"normal"},
+		"claims_supported":                 claims,
+		"code_challenge_methods_supported": []string{"S256"},
+		"display_values_supported":         []string{"page"},
+		"ui_locales_supported":             []string{"en"},
 
-		"id_token_signing_alg_values_supported":                    signingAlgorithms,
 		"token_endpoint_auth_methods_supported":                    methods,
 		"revocation_endpoint_auth_methods_supported":               methods,
 		"token_endpoint_auth_signing_alg_values_supported":         slices.Concat(clientAlgorithms, secretAlgorithms),
@@ -65,6 +63,11 @@ func (p *Provider) metadata() map[string]any {
 		"require_signed_request_object":                            false, // a client may be registered so
 		"request_uri_parameter_supported":                          false,
 		"authorization_response_iss_parameter_supported":           true,
+	}
+	for _, answer := range signedAnswers {
+		m[answer+"_signing_alg_values_supported"] = signingAlgorithms
+		m[answer+"_encryption_alg_values_supported"] = keyManagement
+		m[answer+"_encryption_enc_values_supported"] = contentEncryption
 	}
 	if aliases := p.aliases(); aliases != nil {
 		m["mtls_endpoint_aliases"] = aliases

@@ -110,7 +110,9 @@ func CheckProfile(c store.Client) []string {
 		{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg}, {"access_token_signing_alg", c.AccessTokenSigningAlg},
 		{"token_endpoint_auth_signing_alg", setting(c, "token_endpoint_auth_signing_alg")},
 		{"request_object_signing_alg", setting(c, "request_object_signing_alg")},
-		{"authorization_signed_response_alg", setting(c, "authorization_signed_response_alg")},
+		{signedAlg(answerAuthorization), setting(c, signedAlg(answerAuthorization))},
+		{signedAlg(answerUserInfo), setting(c, signedAlg(answerUserInfo))},
+		{signedAlg(answerIntrospection), setting(c, signedAlg(answerIntrospection))},
 	} {
 		say(alg.value != "" && !contains(fapiAlgorithms, alg.value), "fapi2 takes %s for %s", strings.Join(fapiAlgorithms, ", "), alg.name)
 	}

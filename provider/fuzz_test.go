@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func FuzzAuthorizeRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the second check: %v", err)
 		}
-		if again.target != a.target || strings.Join(again.scopes, " ") != strings.Join(a.scopes, " ") || again.claims.encode() != a.claims.encode() {
+		if !reflect.DeepEqual(again.target, a.target) || strings.Join(again.scopes, " ") != strings.Join(a.scopes, " ") || again.claims.encode() != a.claims.encode() {
 			t.Fatalf("the second time it means something else: %+v, %+v", a, again)
 		}
 		w := httptest.NewRecorder()

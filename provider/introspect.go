@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"anteroom/store"
@@ -40,31 +42,69 @@ func (p *Provider) Introspect(w http.ResponseWriter, r *http.Request) {
 	if !p.only(w, r, http.MethodPost) {
 		return
 	}
-	answer, err := p.introspect(r)
-	if err != nil {
-		p.fail(w, r, err)
-		return
+	c, answer, err := p.introspect(r)
+	var token string
+	if err == nil && accepts(r, mediaIntrospection) {
+		token, err = p.introspectionJWT(r.Context(), c, answer)
 	}
-	writeJSON(w, http.StatusOK, answer)
+	switch {
+	case err != nil:
+		p.fail(w, r, err)
+	case token != "":
+		writeJWT(w, mediaIntrospection, token)
+	default:
+		writeJSON(w, http.StatusOK, answer)
+	}
 }
 
-func (p *Provider) introspect(r *http.Request) (introspection, error) {
+// introspect returns who asks, and what they may know.
+func (p *Provider) introspect(r *http.Request) (store.Client, introspection, error) {
 	form, err := readStrict(r)
 	if err != nil {
-		return introspection{}, err
+		return store.Client{}, introspection{}, err
 	}
 	c, err := p.confidential(r.Context(), r, form)
 	if err != nil {
-		return introspection{}, err
+		return c, introspection{}, err
 	}
-	raw := form.Get("token")
+	raw, look := form.Get("token"), p.introspectRefresh
 	if raw == "" {
-		return introspection{}, refuse("invalid_request", "The parameter token is missing.")
+		return c, introspection{}, refuse("invalid_request", "The parameter token is missing.")
 	}
 	if strings.Contains(raw, ".") {
-		return p.introspectAccess(r.Context(), c, raw)
+		look = p.introspectAccess
 	}
-	return p.introspectRefresh(r.Context(), c, raw)
+	answer, err := look(r.Context(), c, raw)
+	return c, answer, err
+}
+
+const mediaIntrospection = "application/" + typeIntrospection
+
+// introspectionJWT is the answer that a resource server can keep as evidence (RFC
+// 9701 section 5). What is said of the token is inside of one claim; sub and exp
+// beside it would let the answer pass for an access token.
+func (p *Provider) introspectionJWT(ctx context.Context, c store.Client, answer introspection) (string, error) {
+	alg := signsWith(c, setting(c, signedAlg(answerIntrospection)), "RS256")
+	token, err := p.keys.sign(ctx, alg, typeIntrospection, map[string]any{
+		"iss": p.issuer, "aud": c.ID, "iat": p.now().Unix(), "token_introspection": answer,
+	})
+	if err != nil {
+		return "", fmt.Errorf("sign introspection: %w", err)
+	}
+	return p.encrypt(ctx, c, answerIntrospection, token, true)
+}
+
+// accepts tells whether a request names a media type in its Accept header (RFC
+// 9110 section 12.5.1). A wildcard is no name.
+func accepts(r *http.Request, media string) bool {
+	for one := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		name, params, err := mime.ParseMediaType(one)
+		q, numeric := strconv.ParseFloat(params["q"], 64)
+		if err == nil && name == media && (numeric != nil || q > 0) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Provider) introspectAccess(ctx context.Context, c store.Client, raw string) (introspection, error) {

@@ -31,19 +31,32 @@ func answerMode(c store.Client, mode, responseType string) (how, alg string) {
 // answerAlgorithm is what authorization_signed_response_alg says; RS256 is its
 // default (JARM section 3).
 func answerAlgorithm(c store.Client) string {
-	return signsWith(c, setting(c, "authorization_signed_response_alg"), "RS256")
+	return signsWith(c, setting(c, signedAlg(answerAuthorization)), "RS256")
 }
 
-// signAnswer returns the one parameter of a signed answer (JARM section 2.1). It
-// has no subject, so that it never passes for an ID token.
+// answerable refuses a request whose answer could not be encrypted: nobody should
+// sign in for nothing.
+func (p *Provider) answerable(ctx context.Context, t target) error {
+	if t.alg == "" || !wantsEncrypted(t.client, answerAuthorization) {
+		return nil
+	}
+	_, _, err := p.recipient(ctx, t.client, answerAuthorization)
+	return err
+}
+
+// signAnswer returns the one parameter of a signed answer (JARM section 2.1),
+// encrypted if the client wants it so (section 2.2). It has no subject, so that it never passes for an ID token.
 func (p *Provider) signAnswer(ctx context.Context, t target, values url.Values) (url.Values, error) {
-	claims := map[string]any{"aud": t.clientID, "exp": p.now().Add(signedAnswerLife).Unix()}
+	claims := map[string]any{"aud": t.client.ID, "exp": p.now().Add(signedAnswerLife).Unix()}
 	for name := range maps.Keys(values) {
 		claims[name] = values.Get(name)
 	}
 	token, err := p.keys.sign(ctx, t.alg, typeIDToken, claims)
 	if err != nil {
 		return nil, fmt.Errorf("sign authorization response: %w", err)
+	}
+	if token, err = p.encrypt(ctx, t.client, answerAuthorization, token, true); err != nil {
+		return nil, err
 	}
 	return url.Values{"response": {token}}, nil
 }

@@ -65,6 +65,7 @@ type idClaims struct {
 	Subject   string   `json:"sub"`
 	Audience  audience `json:"aud"`
 	SessionID string   `json:"sid"`
+	ExpiresAt int64    `json:"exp"`
 }
 
 // open verifies a JWT that we signed, of the given type, and decodes its claims.
@@ -138,8 +139,8 @@ func (p *Provider) openHint(ctx context.Context, raw string) (idClaims, error) {
 	if err := p.keys.open(ctx, raw, typeIDToken, true, &c); err != nil {
 		return c, err
 	}
-	if c.Issuer != p.issuer || c.Subject == "" || len(c.Audience) == 0 {
-		return c, fmt.Errorf("iss %q: %w", c.Issuer, errToken)
+	if c.Issuer != p.issuer || c.Subject == "" || len(c.Audience) == 0 || c.ExpiresAt == 0 { // signed userinfo has no exp
+		return c, fmt.Errorf("iss %q, exp %d: %w", c.Issuer, c.ExpiresAt, errToken)
 	}
 	return c, nil
 }

@@ -50,6 +50,8 @@ const (
 	typeAccessToken = "at+jwt" // RFC 9068 section 2.1
 	typeIDToken     = "JWT"
 	typeLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout section 2.4
+
+	typeIntrospection = "token-introspection+jwt" // RFC 9701 section 5
 )
 
 // ringKey is a key that was read from the store. Immutable.
@@ -106,7 +108,7 @@ func openKey(row store.SigningKey, ring *seal.Keyring) (*ringKey, error) {
 		return nil, fmt.Errorf("parse key %q: %w", row.KID, err)
 	}
 	key.signer = map[string]jose.Signer{}
-	for _, typ := range []string{typeAccessToken, typeIDToken, typeLogoutToken} {
+	for _, typ := range []string{typeAccessToken, typeIDToken, typeLogoutToken, typeIntrospection} {
 		key.signer[typ], err = jose.NewSigner(
 			jose.SigningKey{Algorithm: jose.SignatureAlgorithm(row.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: row.KID}},
 			(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))

@@ -43,11 +43,15 @@ type logoutClaims struct {
 // logoutToken is made anew for each attempt: a token that waited would be old.
 func (p *Provider) logoutToken(ctx context.Context, c store.Client, n store.Notice) (string, error) {
 	now := p.now()
-	return p.keys.sign(ctx, idTokenAlgorithm(c), typeLogoutToken, logoutClaims{
+	token, err := p.keys.sign(ctx, idTokenAlgorithm(c), typeLogoutToken, logoutClaims{
 		Issuer: p.issuer, Subject: p.subject(c, n.AccountID), Audience: c.ID, IssuedAt: now.Unix(),
 		ExpiresAt: now.Add(logoutLife).Unix(), ID: seal.RandomID(), SessionID: n.SessionID,
 		Events: map[string]struct{}{logoutEvent: {}},
 	})
+	if err != nil {
+		return "", err
+	}
+	return p.encrypt(ctx, c, answerIDToken, token, true) // as ID tokens (section 2.4)
 }
 
 // DeliverNotices tells clients of ended sessions until ctx ends. Any number of

@@ -115,6 +115,9 @@ func (p *Provider) preparePushed(ctx context.Context, c store.Client, form url.V
 	if err == nil {
 		err = p.applyHint(ctx, a)
 	}
+	if err == nil {
+		err = p.answerable(ctx, a.target)
+	}
 	if page, ok := errors.AsType[*web.Problem](err); ok && a == nil {
 		sentence, _, _ := strings.Cut(page.Sentence, whatNow)
 		return row, nil, refuse("invalid_request", "%s", sentence).because(page.Cause)

@@ -177,7 +177,7 @@ func public(c store.Client) bool { return c.TokenEndpointAuthMethod == "none" }
 // findTarget returns where the answer goes, or a page.
 func (p *Provider) findTarget(c store.Client, in params) (target, error) {
 	sent := in.Get("redirect_uri")
-	t := target{sent: sent, uri: sent, state: in.Get("state"), clientID: c.ID, mode: defaultMode(in.Get("response_type"))}
+	t := target{sent: sent, uri: sent, state: in.Get("state"), client: c, mode: defaultMode(in.Get("response_type"))}
 	if m := in.Get("response_mode"); slices.Contains(responseModes, m) {
 		t.mode, t.alg = answerMode(c, m, in.Get("response_type"))
 	}

@@ -107,7 +107,11 @@ func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, r fosit
 	if err != nil {
 		return "", err
 	}
-	return s.p.keys.sign(ctx, alg, typeIDToken, claims)
+	token, err := s.p.keys.sign(ctx, alg, typeIDToken, claims)
+	if err != nil {
+		return "", err
+	}
+	return s.p.encrypt(ctx, x.client, answerIDToken, token, true)
 }
 
 // halfHash is the left half of the hash that goes with an algorithm (OpenID

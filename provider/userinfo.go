@@ -1,10 +1,15 @@
 package provider
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"strings"
+
+	"anteroom/store"
 )
 
 // UserInfo serves the claims of the person of an access token (OpenID Connect
@@ -14,36 +19,79 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.offerNonce(w, r)
-	claims, err := p.userInfo(r)
-	if err != nil {
+	claims, token, err := p.userInfo(r)
+	switch {
+	case err != nil:
 		p.challenge(w, err)
 		proofChallenge(w, r)
 		p.fail(w, r, err)
-		return
+	case token != "":
+		writeJWT(w, "application/jwt", token)
+	default:
+		writeJSON(w, http.StatusOK, claims)
 	}
-	writeJSON(w, http.StatusOK, claims)
 }
 
-func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
+// userInfo returns the claims, and the JWT that they are sent as if the client
+// wants one.
+func (p *Provider) userInfo(r *http.Request) (claims map[string]any, token string, err error) {
+	t, err := p.userInfoToken(r)
+	if err != nil {
+		return nil, "", err
+	}
+	if claims, err = p.userClaims(r.Context(), t); err != nil {
+		return nil, "", err
+	}
+	token, err = p.userInfoJWT(r.Context(), t.client, claims)
+	return claims, token, err
+}
+
+// userInfoJWT is the signed answer, the encrypted one, or both (OpenID Connect
+// Core section 5.3.2). It has no exp, so that it never passes for an ID token.
+func (p *Provider) userInfoJWT(ctx context.Context, c store.Client, claims map[string]any) (string, error) {
+	signed := c.Settings[signedAlg(answerUserInfo)] != nil
+	if !signed && !wantsEncrypted(c, answerUserInfo) {
+		return "", nil
+	}
+	claims["iss"], claims["aud"] = p.issuer, c.ID
+	if signed {
+		alg := signsWith(c, setting(c, signedAlg(answerUserInfo)), "RS256")
+		token, err := p.keys.sign(ctx, alg, typeIDToken, claims)
+		if err != nil {
+			return "", fmt.Errorf("sign userinfo: %w", err)
+		}
+		return p.encrypt(ctx, c, answerUserInfo, token, true)
+	}
+	plain, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode userinfo: %w", err)
+	}
+	return p.encrypt(ctx, c, answerUserInfo, string(plain), false)
+}
+
+// userInfoToken returns the access token of a request, if it is good for
+// userinfo.
+func (p *Provider) userInfoToken(r *http.Request) (liveToken, error) {
+	var nothing liveToken
 	scheme, raw, err := bearer(r)
 	if err != nil {
-		return nil, err
+		return nothing, err
 	}
 	t, err := p.live(r.Context(), raw)
 	if errors.Is(err, errToken) || errors.Is(err, errDead) {
-		return nil, errBearer(err)
+		return nothing, errBearer(err)
 	}
 	if err != nil {
-		return nil, err
+		return nothing, err
 	}
 	if err := p.checkHolder(r.Context(), r, scheme, raw, t); err != nil {
-		return nil, err
+		return nothing, err
 	}
 	if t.grant.ID == "" || !contains(words(t.claims.Scope), "openid") {
-		return nil, refuse("insufficient_scope", "The access token was not granted the scope openid.").
+		return nothing, refuse("insufficient_scope", "The access token was not granted the scope openid.").
 			withStatus(http.StatusForbidden)
 	}
-	return p.userClaims(r.Context(), t)
+	return t, nil
 }
 
 func errBearer(cause error) *refusal {

@@ -1,0 +1,453 @@
+package provider
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"anteroom/internal/seal"
+	"anteroom/store"
+)
+
+// readerKeys are private keys that clients read encrypted answers with.
+var readerKeys = sync.OnceValue(func() map[string]crypto.Signer {
+	r, _ := rsa.GenerateKey(rand.Reader, 2048)
+	e, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	return map[string]crypto.Signer{"RSA": r, "ECDH": e}
+})
+
+func readerKey(alg string) crypto.Signer {
+	kind, _, _ := strings.Cut(alg, "-")
+	return readerKeys()[kind]
+}
+
+// asJSON is a value as metadata holds it.
+func asJSON(t testing.TB, v any) (out any) {
+	t.Helper()
+	if err := json.Unmarshal(must(json.Marshal(v))(t), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// readerSet is a key set for encryption, with a signing key before it that must
+// not be taken.
+func readerSet(t testing.TB) any {
+	return asJSON(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{Key: partyKeys()["RS256"].Public(), KeyID: "of RS256", Use: "sig"},
+		{Key: partyKeys()["ES256"].Public(), KeyID: "unmarked"},
+		{Key: readerKeys()["RSA"].Public(), KeyID: "rsa", Use: "enc"},
+		{Key: readerKeys()["ECDH"].Public(), KeyID: "ec", Use: "enc"},
+	}})
+}
+
+// decrypt opens a JWE of exactly these algorithms with a client's key.
+func decrypt(t testing.TB, raw, alg, enc string) (header jose.Header, content string) {
+	t.Helper()
+	sealed, err := jose.ParseEncryptedCompact(raw, []jose.KeyAlgorithm{jose.KeyAlgorithm(alg)}, []jose.ContentEncryption{jose.ContentEncryption(enc)})
+	if err != nil {
+		t.Fatalf("%s %s: %v: %q", alg, enc, err, raw)
+	}
+	return sealed.Header, string(must(sealed.Decrypt(readerKey(alg)))(t))
+}
+
+// reader registers a client with keys to encrypt to and these
+// settings.
+func (r *rig) reader(id string, settings map[string]any) {
+	r.t.Helper()
+	set := map[string]any{"jwks": readerSet(r.t)}
+	for name, v := range settings {
+		set[name] = v
+	}
+	r.register(store.Client{
+		ID: id, TokenEndpointAuthMethod: "client_secret_basic", Settings: set,
+		Secrets: []store.ClientSecret{{Hash: r.seal.Digest(seal.ClientSecret, secret)}},
+	})
+}
+
+// OpenID Connect Core sections 10.2 and 16.14, Registration section 2: signed,
+// then encrypted, to the client's key for encryption.
+func TestEncryptedIDTokens(t *testing.T) {
+	r := newRig(t)
+	for _, alg := range keyManagement {
+		for _, enc := range append([]string{""}, contentEncryption...) {
+			id, want := "reader "+alg+enc, enc
+			settings := map[string]any{encryptedAlg(answerIDToken): alg}
+			if enc != "" {
+				settings[encryptedEnc(answerIDToken)] = enc
+			} else {
+				want = "A128CBC-HS256"
+			}
+			r.reader(id, settings)
+			got := r.tokens(id)
+			header, inner := decrypt(t, str(got["id_token"]), alg, want)
+			if kid := map[bool]string{true: "rsa", false: "ec"}[strings.HasPrefix(alg, "RSA")]; header.KeyID != kid || header.ExtraHeaders["cty"] != "JWT" || header.ExtraHeaders["iss"] != r.URL {
+				t.Errorf("%s: header %+v", id, header)
+			}
+			hint, err := r.p.openHint(t.Context(), inner)
+			if err != nil || hint.Subject != "ann" || hint.Audience[0] != id {
+				t.Errorf("%s: inside is %+v, %v", id, hint, err)
+			}
+			if strings.Contains(str(got["access_token"]), "..") || len(strings.Split(str(got["access_token"]), ".")) != 3 {
+				t.Errorf("%s: the access token changed", id)
+			}
+		}
+	}
+	// What is inside works as a hint (section 3.1.2.1), and refreshed ones are encrypted as well.
+	got := r.tokens("reader RSA-OAEP")
+	_, inner := decrypt(t, str(got["id_token"]), "RSA-OAEP", "A128CBC-HS256")
+	if answer := r.answerOf(r.get(PathAuthorize, ask("reader RSA-OAEP", "id_token_hint", inner, "prompt", "none"))); answer.Get("code") == "" {
+		t.Errorf("as a hint: %v", answer)
+	}
+	again := r.post(PathToken, refreshment(str(got["refresh_token"])), basic("reader RSA-OAEP"))
+	decrypt(t, str(again.json["id_token"]), "RSA-OAEP", "A128CBC-HS256")
+}
+
+// Nothing that a client wants encrypted is ever sent in the clear: an error that
+// its developer understands comes instead, and the code still works afterwards.
+func TestNothingIsSentInTheClearInstead(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.KeySource = keySourceFunc(func(context.Context, string, string) (json.RawMessage, error) {
+			return nil, errors.New("connection refused by 10.0.0.7")
+		})
+	})
+	alg := map[string]any{encryptedAlg(answerIDToken): "RSA-OAEP"}
+	for name, settings := range map[string]map[string]any{
+		"no keys":           {},
+		"keys to sign with": {"jwks": asJSON(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: partyKeys()["RS256"].Public(), Use: "sig"}}})},
+		"keys of another":   {"jwks": asJSON(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: partyKeys()["RS256"].Public(), Algorithm: "RSA-OAEP-256"}}})},
+		"keys of a kind":    {"jwks": asJSON(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: partyKeys()["ES256"].Public()}}})},
+		"keys out of reach": {"jwks_uri": "https://portal.example/jwks"},
+		"an unknown alg":    {"jwks": readerSet(t), encryptedAlg(answerIDToken): "RSA1_5"},
+		"an unknown enc":    {"jwks": readerSet(t), encryptedEnc(answerIDToken): "A192GCM"},
+		"a number":          {"jwks": readerSet(t), encryptedAlg(answerIDToken): 7.0},
+		"enc alone":         {"jwks": readerSet(t), encryptedAlg(answerIDToken): nil, encryptedEnc(answerIDToken): "A128GCM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			set := map[string]any{}
+			for _, m := range []map[string]any{alg, settings} {
+				for k, v := range m {
+					if set[k] = v; v == nil {
+						delete(set, k)
+					}
+				}
+			}
+			for _, answer := range signedAnswers[1:] {
+				for _, of := range []func(string) string{encryptedAlg, encryptedEnc} {
+					if v, ok := set[of(answerIDToken)]; ok {
+						set[of(answer)] = v
+					}
+				}
+			}
+			id := "reader of " + name
+			r.register(store.Client{ID: id, TokenEndpointAuthMethod: "client_secret_basic", Settings: set, Secrets: []store.ClientSecret{{Hash: r.seal.Digest(seal.ClientSecret, secret)}}})
+			code := r.code(ask(id))
+			res := r.post(PathToken, redemption(code), basic(id))
+			r.wantError(res, 400, "invalid_request")
+			if strings.Contains(res.text, "10.0.0.7") || strings.Contains(res.text, "eyJ") {
+				t.Errorf("says too much: %s", res.text)
+			}
+			if err := changeClient(id, func(c *store.Client) { c.Settings = map[string]any{"jwks": readerSet(t)} })(r); err != nil {
+				t.Fatal(err)
+			}
+			got := r.post(PathToken, redemption(code), basic(id))
+			if got.StatusCode != 200 {
+				t.Fatalf("the code was burnt: %s", got.text)
+			}
+			if err := changeClient(id, func(c *store.Client) { c.Settings = set })(r); err != nil {
+				t.Fatal(err)
+			}
+			access := str(got.json["access_token"])
+			r.wantError(r.post(PathUserInfo, nil, withToken(access)), 400, "invalid_request")
+			r.wantError(r.introspectAs(access, mediaIntrospection, id), 400, "invalid_request")
+			r.wantError(r.post(PathPushed, ask(id, "response_mode", "jwt"), basic(id)), 400, "invalid_request")
+			before := r.hub.last
+			for _, more := range []string{"openid", "nonsense"} {
+				if res := r.get(PathAuthorize, ask(id, "response_mode", "jwt", "scope", more)); res.StatusCode != 400 || res.Header.Get("Location") != "" || !strings.Contains(res.text, `id="error"`) {
+					t.Errorf("authorize: %d %v", res.StatusCode, res.Header)
+				}
+			}
+			if r.hub.last.Params != before.Params {
+				t.Error("somebody had to sign in for nothing")
+			}
+		})
+	}
+}
+
+// OpenID Connect Core section 5.3.2: signed, encrypted, or both, by GET and POST.
+func TestUserInfoAsAJWT(t *testing.T) {
+	r := newRig(t)
+	r.reader("signed", map[string]any{signedAlg(answerUserInfo): "ES256"})
+	r.reader("sealed", map[string]any{encryptedAlg(answerUserInfo): "ECDH-ES"})
+	r.reader("nested", map[string]any{signedAlg(answerUserInfo): "PS256", encryptedAlg(answerUserInfo): "RSA-OAEP-256", encryptedEnc(answerUserInfo): "A256GCM"})
+	fetch := func(method, token string) string {
+		t.Helper()
+		req := must(http.NewRequestWithContext(t.Context(), method, r.URL+PathUserInfo, nil))(t)
+		req.Header.Set("Authorization", "Bearer "+token)
+		res := r.do(req)
+		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/jwt" || res.Header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("%d %v %s", res.StatusCode, res.Header, res.text)
+		}
+		return res.text
+	}
+	check := func(client string, claims map[string]any) {
+		t.Helper()
+		if claims["iss"] != r.URL || claims["aud"] != client || claims["sub"] != "ann" || claims["email"] != "ann@acme.example" || claims["exp"] != nil {
+			t.Errorf("%s: %v", client, claims)
+		}
+	}
+	verified := func(client, alg, token string) {
+		t.Helper()
+		var claims map[string]any
+		if err := r.p.keys.open(t.Context(), token, typeIDToken, false, &claims); err != nil {
+			t.Fatal(err)
+		}
+		check(client, claims)
+		if header, _ := payload(t, token); header["alg"] != alg {
+			t.Errorf("%s: %v", client, header)
+		}
+		if _, err := r.p.openHint(t.Context(), token); !errors.Is(err, errToken) {
+			t.Errorf("%s: passes for an ID token: %v", client, err)
+		}
+	}
+	for _, method := range []string{"GET", "POST"} {
+		verified("signed", "ES256", fetch(method, str(r.tokens("signed", "scope", "openid email")["access_token"])))
+
+		header, plain := decrypt(t, fetch(method, str(r.tokens("sealed", "scope", "openid email")["access_token"])), "ECDH-ES", "A128CBC-HS256")
+		var claims map[string]any
+		if err := json.Unmarshal([]byte(plain), &claims); err != nil || header.ExtraHeaders["cty"] != nil {
+			t.Errorf("%v %s", header, plain)
+		}
+		check("sealed", claims)
+
+		header, token := decrypt(t, fetch(method, str(r.tokens("nested", "scope", "openid email")["access_token"])), "RSA-OAEP-256", "A256GCM")
+		if header.ExtraHeaders["cty"] != "JWT" {
+			t.Errorf("%v", header)
+		}
+		verified("nested", "PS256", token)
+	}
+	// Errors stay what they are (RFC 6750 section 3.1).
+	if res := r.post(PathUserInfo, nil, withToken("x")); res.StatusCode != 401 || res.json["error"] != "invalid_token" {
+		t.Errorf("%d %s", res.StatusCode, res.text)
+	}
+}
+
+// introspectAs asks about a token with an Accept header.
+func (r *rig) introspectAs(token, accept, who string) *reply {
+	r.t.Helper()
+	return r.post(PathIntrospect, url.Values{"token": {token}}, func(req *http.Request, form url.Values) {
+		basic(who)(req, form)
+		req.Header.Set("Accept", accept)
+	})
+}
+
+// RFC 9701 sections 4 and 5.
+func TestIntrospectionAsAJWT(t *testing.T) {
+	r := newRig(t)
+	r.reader("rs", map[string]any{signedAlg(answerIntrospection): "EdDSA", encryptedAlg(answerIntrospection): "ECDH-ES+A256KW", encryptedEnc(answerIntrospection): "A256CBC-HS512"})
+	if err := changeClient("web", func(c *store.Client) { c.Audiences = append(c.Audiences, "rs") })(r); err != nil {
+		t.Fatal(err)
+	}
+	token := str(r.tokens("web", "resource", "rs")["access_token"])
+	open := func(who, raw, alg string) map[string]any {
+		t.Helper()
+		var claims map[string]any
+		if err := r.p.keys.open(t.Context(), raw, typeIntrospection, false, &claims); err != nil {
+			t.Fatal(err)
+		}
+		if header, _ := payload(t, raw); header["alg"] != alg || header["typ"] != "token-introspection+jwt" {
+			t.Errorf("header %v", header)
+		}
+		// What is beside the one claim could make it an access token (section 5).
+		if len(claims) != 4 || claims["iss"] != r.URL || claims["aud"] != who || claims["iat"] != float64(r.now().Unix()) {
+			t.Errorf("claims %v", claims)
+		}
+		inside, _ := claims["token_introspection"].(map[string]any)
+		return inside
+	}
+	for accept, jwt := range map[string]bool{
+		"": false, "*/*": false, "application/json": false, "application/*": false, "application/jwt": false, mediaIntrospection + ";q=0": false,
+		mediaIntrospection: true, "text/html, Application/Token-Introspection+JWT; q=0.9": true,
+	} {
+		res := r.introspectAs(token, accept, "web")
+		if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || (got == mediaIntrospection) != jwt || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%q: %d %s", accept, res.StatusCode, got)
+		}
+		if !jwt {
+			continue
+		}
+		plain := r.introspectAs(token, "application/json", "web")
+		if inside := open("web", res.text, "RS256"); fmt.Sprint(inside) != fmt.Sprint(plain.json) || inside["active"] != true || inside["sub"] != "ann" {
+			t.Errorf("inside %v, as JSON %v", inside, plain.json)
+		}
+	}
+	header, inner := decrypt(t, r.introspectAs(token, mediaIntrospection, "rs").text, "ECDH-ES+A256KW", "A256CBC-HS512")
+	if inside := open("rs", inner, "EdDSA"); header.ExtraHeaders["cty"] != "JWT" || inside["active"] != true {
+		t.Errorf("header %v, inside %v", header, inside)
+	}
+	// Who may not know learns what the JSON would say, and no more (section 5).
+	for _, who := range []string{"other", "https://api.example"} {
+		if inside := open(who, r.introspectAs(token, mediaIntrospection, who).text, "RS256"); len(inside) != 1 || inside["active"] != false {
+			t.Errorf("%s learns %v", who, inside)
+		}
+	}
+	r.wantError(r.introspectAs(token, mediaIntrospection, "nobody"), 401, "invalid_client")
+	// It is no access token.
+	if res := r.post(PathUserInfo, nil, withToken(r.introspectAs(token, mediaIntrospection, "web").text)); res.StatusCode != 401 {
+		t.Errorf("passes for an access token: %d", res.StatusCode)
+	}
+}
+
+// JARM section 2.2: first signed, then encrypted; errors, too.
+func TestEncryptedAnswers(t *testing.T) {
+	r := newRig(t)
+	r.reader("reader", map[string]any{signedAlg(answerAuthorization): "ES256", encryptedAlg(answerAuthorization): "RSA-OAEP"})
+	for scope, want := range map[string]string{"openid": "code", "nonsense": "error"} {
+		got := r.answerOf(r.get(PathAuthorize, ask("reader", "response_mode", "jwt", "scope", scope)))
+		header, inner := decrypt(t, got.Get("response"), "RSA-OAEP", "A128CBC-HS256")
+		var claims map[string]any
+		if err := r.p.keys.open(t.Context(), inner, typeIDToken, false, &claims); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || header.ExtraHeaders["cty"] != "JWT" || claims["aud"] != "reader" || claims["state"] != "the state" || str(claims[want]) == "" {
+			t.Errorf("%s: %v %v", scope, header, claims)
+		}
+	}
+	// The client decides by response_mode, as for signatures (section 2.3).
+	if got := r.answerOf(r.get(PathAuthorize, ask("reader"))); got.Get("code") == "" {
+		t.Errorf("without: %v", got)
+	}
+}
+
+// Back-Channel Logout section 2.4: as ID tokens.
+func TestLogoutTokensAreEncryptedAsIDTokens(t *testing.T) {
+	r := newRig(t)
+	r.reader("reader", map[string]any{encryptedAlg(answerIDToken): "ECDH-ES+A128KW", encryptedEnc(answerIDToken): "A128GCM"})
+	c := must(r.p.client(t.Context(), "reader"))(t)
+	token := must(r.p.logoutToken(t.Context(), c, store.Notice{AccountID: "ann", SessionID: "s"}))(t)
+	header, inner := decrypt(t, token, "ECDH-ES+A128KW", "A128GCM")
+	var claims logoutClaims
+	if err := r.p.keys.open(t.Context(), inner, typeLogoutToken, false, &claims); err != nil || claims.Subject != "ann" || header.ExtraHeaders["iss"] != r.URL {
+		t.Errorf("%v %+v %v", header, claims, err)
+	}
+}
+
+// OpenID Connect Core section 10.2: keys that a client publishes are used, and a
+// new one at once when the old is gone.
+func TestAnswersAreEncryptedToPublishedKeys(t *testing.T) {
+	set := readerSet(t)
+	r := newRig(t, func(o *Options) {
+		o.KeySource = keySourceFunc(func(context.Context, string, string) (json.RawMessage, error) { return json.Marshal(set) })
+	})
+	r.register(store.Client{ID: "published", TokenEndpointAuthMethod: "none", Settings: map[string]any{"jwks_uri": "https://portal.example/jwks", encryptedAlg(answerIDToken): "ECDH-ES"}})
+	who := publicly("published")
+	got := r.post(PathToken, redemption(r.code(ask("published"))), who)
+	header, _ := decrypt(t, str(got.json["id_token"]), "ECDH-ES", "A128CBC-HS256")
+	if header.KeyID != "ec" {
+		t.Errorf("to %q", header.KeyID)
+	}
+	set = partySet(t)
+	got = r.post(PathToken, redemption(r.code(ask("published"))), who)
+	sealed := must(jose.ParseEncryptedCompact(str(got.json["id_token"]), []jose.KeyAlgorithm{"ECDH-ES"}, []jose.ContentEncryption{"A128CBC-HS256"}))(t)
+	if sealed.Header.KeyID != "of ES256" {
+		t.Errorf("after a rotation to %q", sealed.Header.KeyID)
+	}
+}
+
+// OpenID Connect Registration section 2, RFC 9701 section 6, JARM section 3.
+func TestEncryptionIsRegistered(t *testing.T) {
+	r := newRig(t, open)
+	for _, answer := range signedAnswers {
+		keys := object{"jwks": readerSet(t), encryptedAlg(answer): "RSA-OAEP"}
+		res := r.send("POST", PathRegister, "", metadataWith(keys))
+		if res.StatusCode != 201 || res.json[encryptedAlg(answer)] != "RSA-OAEP" || res.json[encryptedEnc(answer)] != "A128CBC-HS256" {
+			t.Errorf("%s: %d %s", answer, res.StatusCode, res.text)
+		}
+		for name, change := range map[string]object{
+			"no keys":    {encryptedAlg(answer): "RSA-OAEP"},
+			"no fit":     {"jwks": partySet(t), encryptedAlg(answer): "dir"},
+			"unknown":    {"jwks": readerSet(t), encryptedAlg(answer): "RSA1_5"},
+			"a list":     {"jwks": readerSet(t), encryptedAlg(answer): []string{"RSA-OAEP"}},
+			"enc":        {"jwks": readerSet(t), encryptedAlg(answer): "RSA-OAEP", encryptedEnc(answer): "A192GCM"},
+			"enc alone":  {"jwks": readerSet(t), encryptedEnc(answer): "A128GCM"},
+			"signatures": {signedAlg(answer): "none"},
+		} {
+			res := r.send("POST", PathRegister, "", metadataWith(change))
+			r.wantError(res, 400, "invalid_client_metadata")
+			if !strings.Contains(str(res.json["error_description"]), answer) {
+				t.Errorf("%s %s: %s", answer, name, res.text)
+			}
+		}
+	}
+}
+
+// OpenID Connect Discovery section 3, RFC 9701 section 7, JARM section 4: what is
+// advertised of answers can be registered, and nothing else.
+func TestDiscoverySaysHowAnswersAreSignedAndEncrypted(t *testing.T) {
+	r := newRig(t, open)
+	doc := r.get(PathDiscovery, nil).json
+	for _, answer := range signedAnswers {
+		for _, c := range []struct {
+			supported, metadata string
+			candidates          []string
+		}{
+			{"_signing_alg_values_supported", signedAlg(answer), []string{"RS256", "ES256", "PS256", "EdDSA", "RS384", "ES512", "HS256", "none"}},
+			{"_encryption_alg_values_supported", encryptedAlg(answer), []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW", "ECDH-ES+A192KW", "RSA1_5", "dir", "A256KW", "PBES2-HS256+A128KW"}},
+			{"_encryption_enc_values_supported", encryptedEnc(answer), []string{"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM", "A192GCM", "A192CBC-HS384", "XC20P"}},
+		} {
+			on := list(t, doc[answer+c.supported])
+			for _, one := range c.candidates {
+				in := metadataWith(object{"jwks": readerSet(t), encryptedAlg(answer): "RSA-OAEP"})
+				in[c.metadata] = one
+				if res := r.send("POST", PathRegister, "", in); (res.StatusCode == 201) != slices.Contains(on, one) {
+					t.Errorf("%s %s: advertised %v, answer %s", c.metadata, one, on, res.text)
+				}
+			}
+			for _, one := range on {
+				if !slices.Contains(c.candidates, one) {
+					t.Errorf("%s: %s is advertised without a test", c.metadata, one)
+				}
+			}
+		}
+	}
+}
+
+// Clients that did not ask do not pay, and nobody pays with a commit.
+func TestEncryptionWritesNothing(t *testing.T) {
+	r := newRig(t)
+	r.reader("reader", map[string]any{
+		encryptedAlg(answerIDToken): "ECDH-ES", encryptedAlg(answerUserInfo): "ECDH-ES", encryptedAlg(answerIntrospection): "ECDH-ES", encryptedAlg(answerAuthorization): "ECDH-ES",
+	})
+	code := r.code(ask("reader"))
+	before := r.db.Commits()
+	got := r.post(PathToken, redemption(code), basic("reader"))
+	if n := r.db.Commits() - before; n != 1 || got.StatusCode != 200 {
+		t.Errorf("%d commits for a code, %s", n, got.text)
+	}
+	before = r.db.Commits()
+	r.post(PathUserInfo, nil, withToken(str(got.json["access_token"])))
+	r.introspectAs(str(got.json["access_token"]), mediaIntrospection, "reader")
+	if n := r.db.Commits() - before; n != 0 {
+		t.Errorf("%d commits", n)
+	}
+	// A client that wants nothing encrypted is answered without a look at its keys.
+	p := &Provider{}
+	if out, err := p.encrypt(t.Context(), store.Client{}, answerIDToken, "x", true); out != "x" || err != nil {
+		t.Errorf("%q %v", out, err)
+	}
+}
