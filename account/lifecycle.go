@@ -65,13 +65,13 @@ func (a *Accounts) Disable(ctx context.Context, accountID, by string) error {
 }
 
 // Enable lets a disabled account in again: to its activation if it never had a
-// password. What was ended stays ended. Returns store.ErrNotFound.
+// password. One whose password was invalidated still has to choose a new one. What was ended stays ended. Returns store.ErrNotFound.
 func (a *Accounts) Enable(ctx context.Context, accountID, by string) error {
 	return a.Store.Do(ctx, func(ctx context.Context) error {
 		if _, err := a.update(ctx, accountID, func(acct *store.Account) error {
 			switch {
 			case acct.State != store.AccountDisabled:
-			case acct.PasswordHash == "":
+			case acct.PasswordHash == "" && acct.PasswordChangedAt.IsZero():
 				acct.State = store.AccountInvited
 			default:
 				acct.State = store.AccountActive

@@ -11,8 +11,12 @@ import (
 // tells their clients, although the grants end in the same commit.
 func TestWhateverEndsSessionsTellsTheirClients(t *testing.T) {
 	for name, end := range map[string]func(r *rig, id string) error{
-		"disable":             func(r *rig, id string) error { return r.Disable(r.ctx(), id, "operator") },
-		"end sessions":        func(r *rig, id string) error { return r.EndSessions(r.ctx(), id, "operator") },
+		"disable":      func(r *rig, id string) error { return r.Disable(r.ctx(), id, "operator") },
+		"end sessions": func(r *rig, id string) error { return r.EndSessions(r.ctx(), id, "operator") },
+		"invalidate password": func(r *rig, id string) error {
+			_, err := r.InvalidatePassword(r.ctx(), id, "operator", "leaked")
+			return err
+		},
 		"reset second factor": func(r *rig, id string) error { return r.ResetSecondFactor(r.ctx(), id, "operator", "lost") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"anteroom/internal/audit"
@@ -71,6 +72,49 @@ func (a *Accounts) sendReset(ctx context.Context, acct store.Account, applicatio
 			Type: audit.PasswordResetAsked, Actor: "system", AccountID: acct.ID, ApplicationID: app.ID,
 		})
 	})
+}
+
+// InvalidatePassword ends a password that somebody else may know, with all that
+// it opened, and mails a link to choose a new one. The second factor stays: it is
+// what the other does not have. mailed tells whether there was an address to send
+// to. reason says why, for the log. Returns *Refused, store.ErrNotFound.
+func (a *Accounts) InvalidatePassword(ctx context.Context, accountID, by, reason string) (mailed bool, err error) {
+	if reason, err = checkReason(reason); err != nil {
+		return false, err
+	}
+	id, token, now := seal.RandomID(), seal.Token(), a.Now()
+	err = a.Store.Do(ctx, func(ctx context.Context) error {
+		acct, err := a.update(ctx, accountID, func(acct *store.Account) error {
+			if acct.PasswordHash == "" && acct.PasswordChangedAt.IsZero() {
+				return &Refused{Sentence: "This account has not chosen a password yet."}
+			}
+			acct.PasswordHash, acct.PasswordChangedAt = "", now
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		details, err := a.end(ctx, accountID, "password invalidated")
+		if err != nil {
+			return err
+		}
+		// Made even if nobody is mailed: it revokes links that were sent before.
+		reset := store.Reset{ID: id, TokenHash: a.Seal.Digest(purposeReset, token), AccountID: accountID, CreatedAt: now, ExpiresAt: now.Add(a.resetLife())}
+		if err := a.Store.CreateReset(ctx, reset); err != nil {
+			return fmt.Errorf("create reset: %w", err)
+		}
+		mailed = acct.Email != "" && acct.State != store.AccountDisabled
+		if mailed {
+			if err := a.Outbox.Enqueue(ctx, acct.Email, templates.PasswordResetMail{
+				MailFrame: a.frame(acct, store.Application{}), Link: a.link("/reset", token), ExpiresAt: reset.ExpiresAt, Invalidated: true,
+			}); err != nil {
+				return fmt.Errorf("enqueue reset: %w", err)
+			}
+		}
+		details["reason"], details["mailed"] = reason, strconv.FormatBool(mailed)
+		return a.record(ctx, store.AuditEvent{Type: audit.PasswordInvalidated, Actor: by, AccountID: accountID, Details: details})
+	})
+	return mailed, err
 }
 
 // CheckReset tells whose reset a link is. It changes nothing. Returns *DeadLink.

@@ -316,6 +316,20 @@ func (a *API) resetMFA(c call, in Reason) (AccountDetail, error) {
 	})
 }
 
+// Invalidated is an account whose password was ended.
+type Invalidated struct {
+	AccountDetail
+	Mailed bool `json:"mailed"` // a link to choose a new password was sent
+}
+
+func (a *API) invalidatePassword(c call, in Reason) (out Invalidated, err error) {
+	out.AccountDetail, err = a.onAccount(c, func(ctx context.Context, id, by string) (err error) {
+		out.Mailed, err = a.Accounts.InvalidatePassword(ctx, id, by, in.Reason)
+		return err
+	})
+	return out, err
+}
+
 // onAccount does something to an account and shows what became of it.
 func (a *API) onAccount(c call, do func(ctx context.Context, id, by string) error) (AccountDetail, error) {
 	acct, err := a.account(c)

@@ -44,6 +44,7 @@ type Accounts interface {
 	Enable(ctx context.Context, accountID, by string) error
 	EndSessions(ctx context.Context, accountID, by string) error
 	ResetSecondFactor(ctx context.Context, accountID, by, reason string) error
+	InvalidatePassword(ctx context.Context, accountID, by, reason string) (mailed bool, err error)
 }
 
 // Keys is the ring of signing keys.

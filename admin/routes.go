@@ -38,6 +38,7 @@ func Routes() []Route {
 		act("/accounts/{account}/enable", "Let a disabled account in again", (*API).enable),
 		act("/accounts/{account}/end-sessions", "Sign an account out everywhere", (*API).endSessions),
 		post("/accounts/{account}/reset-mfa", "Remove the second factor", (*API).resetMFA),
+		post("/accounts/{account}/invalidate-password", "End a password that somebody else may know; a link to choose a new one is mailed", (*API).invalidatePassword),
 		get("/accounts/{account}/assignments", "List the access of an account", (*API).listAccess),
 		post("/accounts/{account}/assignments", "Give access, or a role for an organisation", (*API).assign),
 		remove("/accounts/{account}/assignments", "Take access or a role away", (*API).unassign, "application", "organisation", "role", "all"),

@@ -23,6 +23,7 @@ func mailStories() map[string]Mail {
 		"invitation-access":    InvitationMail{MailFrame: frame, UserName: "ann@acme.example", Link: mailLink, ExpiresAt: at, NewAccess: true},
 		"invitation-plain":     InvitationMail{MailFrame: nobody, Link: mailLink},
 		"password-reset":       PasswordResetMail{MailFrame: frame, Link: mailLink, ExpiresAt: at},
+		"password-ended":       PasswordResetMail{MailFrame: frame, Link: mailLink, ExpiresAt: at, Invalidated: true},
 		"password-changed":     PasswordChangedMail{MailFrame: frame, At: at},
 		"authenticator-added":  AuthenticatorAddedMail{MailFrame: nobody, At: at},
 		"authenticator-new":    AuthenticatorAddedMail{MailFrame: frame, At: at, Replaced: true},

@@ -41,8 +41,9 @@ type InvitationMail struct {
 // PasswordResetMail carries "Choose a new password".
 type PasswordResetMail struct {
 	MailFrame
-	Link      string
-	ExpiresAt time.Time
+	Link        string
+	ExpiresAt   time.Time
+	Invalidated bool // nobody asked: an administrator ended the password
 }
 
 // PasswordChangedMail tells that the password was changed.

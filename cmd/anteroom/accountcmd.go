@@ -19,7 +19,7 @@ func (a *app) accountCommand() *cobra.Command {
 		a.accountAct("disable", "Keep an account out, and end its sessions", "is disabled; nobody signs in with it"),
 		a.accountAct("enable", "Let a disabled account in again", "is enabled"),
 		a.accountAct("end-sessions", "Sign an account out everywhere", "is signed out everywhere"),
-		a.accountReset())
+		a.accountReset(), a.accountInvalidate())
 }
 
 func (a *app) accountList() *cobra.Command {
@@ -194,6 +194,31 @@ is asking: the reason goes into the audit log. The password stays.`,
 				return err
 			}
 			return a.say(out, "%s has no second factor any more, and sets up a new one at the next sign-in.", out.UserName)
+		}),
+	}
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the audit log")
+	return c
+}
+
+func (a *app) accountInvalidate() *cobra.Command {
+	var in admin.Reason
+	c := &cobra.Command{
+		Use:   "invalidate-password ACCOUNT --reason TEXT",
+		Short: "End a password that somebody else may know",
+		Long: `Invalidate-password makes the password of an account worthless, signs it out everywhere, ends
+the tokens of its portals, and mails its owner a link to choose a new one. The second factor
+stays. Run it again to send another link.`,
+		Example: `  anteroom account invalidate-password ann@acme.example --reason "found in a leak"`,
+		Args:    wants("ACCOUNT"),
+		RunE: a.with(func(ctx context.Context, api *api, args []string) error {
+			var out admin.Invalidated
+			if err := api.do(ctx, http.MethodPost, "/accounts/"+seg(args[0])+"/invalidate-password", in, &out); err != nil {
+				return err
+			}
+			if !out.Mailed {
+				return a.say(out, "The password of %s has ended. Nobody was mailed: the account is disabled or has no e-mail address.", out.UserName)
+			}
+			return a.say(out, "The password of %s has ended. A link to choose a new one goes to %s.", out.UserName, out.Email)
 		}),
 	}
 	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the audit log")

@@ -26,6 +26,7 @@ const (
 	PasswordChosen        = "password.chosen"
 	PasswordResetAsked    = "password.reset_requested"
 	PasswordReset         = "password.reset"
+	PasswordInvalidated   = "password.invalidated" // Details: reason
 	AuthenticatorAdded    = "authenticator.added"
 	AuthenticatorRemoved  = "authenticator.removed"
 	SecondFactorRefused   = "second_factor.refused" // Details: reason

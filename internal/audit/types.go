@@ -32,6 +32,7 @@ var Kinds = []Kind{
 	{PasswordChosen, "A first password was chosen, or a member changed hers.", "sessions, grants"},
 	{PasswordResetAsked, "A link to choose a new password was sent.", ""},
 	{PasswordReset, "A new password was chosen with such a link; sessions and grants ended.", "sessions, grants"},
+	{PasswordInvalidated, "An administrator ended a password; sessions and grants ended, and a link to choose a new one was sent if there is an address.", "reason, mailed, sessions, grants"},
 	{AuthenticatorAdded, "A second factor was bound.", "authenticator, kind, how"},
 	{AuthenticatorRemoved, "A second factor was removed by its owner, or replaced by a new one.", "authenticator, kind"},
 	{SecondFactorRefused, "A code was refused.", "reason"},
