@@ -69,9 +69,34 @@ func clientFrom(ctx context.Context) *client {
 }
 
 // settings is fosite's configuration: its defaults, but for what depends on the
-// client.
+// client and the grant.
 type settings struct {
 	*fosite.Config
+	byGrant map[string]fosite.TokenEndpointHandlers
+}
+
+// GetTokenEndpointHandlers returns those of the request's grant. fosite would ask
+// each of them, and take a stack trace of each answer that it is not concerned.
+func (s settings) GetTokenEndpointHandlers(ctx context.Context) fosite.TokenEndpointHandlers {
+	x := exchangeFrom(ctx)
+	if x == nil {
+		return nil
+	}
+	return s.byGrant[x.form.Get("grant_type")]
+}
+
+// sortHandlers asks each handler once which grants concern it.
+func (s settings) sortHandlers(all ...fosite.TokenEndpointHandler) {
+	for _, g := range grantTypes {
+		request := fosite.NewAccessRequest(newSession(""))
+		request.GrantTypes = fosite.Arguments{g.name}
+		request.Form.Set("grant_type", g.name)
+		for _, h := range all {
+			if h.CanHandleTokenEndpointRequest(context.Background(), request) {
+				s.byGrant[g.name] = append(s.byGrant[g.name], h)
+			}
+		}
+	}
 }
 
 // GetEnforcePKCE asks the client that the request is of (defect: PKCE can be
@@ -88,7 +113,7 @@ func (settings) GetSanitationWhiteList(context.Context) []string {
 
 // compose puts fosite together. Order matters: code, OpenID Connect, PKCE.
 func (p *Provider) compose() *fosite.Fosite {
-	config := settings{&fosite.Config{
+	config := settings{byGrant: map[string]fosite.TokenEndpointHandlers{}, Config: &fosite.Config{
 		AccessTokenLifespan:      p.life.AccessToken,
 		AuthorizeCodeLifespan:    p.life.Code,
 		RefreshTokenLifespan:     p.life.RefreshToken,
@@ -121,7 +146,7 @@ func (p *Provider) compose() *fosite.Fosite {
 	}
 	proof := &pkceHandler{&pkce.Handler{AuthorizeCodeStrategy: tokens, Storage: memory, Config: config}}
 	config.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, explicit, proof}
-	config.TokenEndpointHandlers = fosite.TokenEndpointHandlers{
+	config.sortHandlers(
 		code,
 		&oauth2.RefreshTokenGrantHandler{
 			AccessTokenStrategy: tokens, RefreshTokenStrategy: tokens, TokenRevocationStorage: memory, Config: config,
@@ -134,7 +159,7 @@ func (p *Provider) compose() *fosite.Fosite {
 		explicit,
 		&openid.OpenIDConnectRefreshHandler{IDTokenHandleHelper: helper, Config: config},
 		proof,
-	}
+	)
 	return fosite.NewOAuth2Provider(memory, config)
 }
 

@@ -11,6 +11,8 @@ import (
 var applications = &table[store.Application]{
 	bucket: "applications",
 	key:    func(a *store.Application) string { return key(a.ID) },
+
+	decoded: &memo[store.Application]{},
 }
 
 const clientsByApplication bucket = "clients.application"
@@ -21,6 +23,7 @@ var clients = &table[store.Client]{
 	indexes: func(c *store.Client) []index {
 		return []index{{clientsByApplication, key(c.ApplicationID, c.ID), false}}
 	},
+	decoded: &memo[store.Client]{},
 }
 
 // CreateApplication: see store.Applications.

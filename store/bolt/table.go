@@ -22,6 +22,7 @@ type table[T any] struct {
 	key     func(*T) string
 	indexes func(*T) []index
 	expires func(*T) time.Time // when Sweep may remove the row; zero: never
+	decoded *memo[T]           // for rows that are read by every request; nil: decoded each time
 }
 
 // expiry orders what expires by time. The value says which row of which table.
@@ -52,10 +53,14 @@ func (tb *table[T]) get(t tx, key string) (T, error) {
 }
 
 func (tb *table[T]) decode(data []byte) (T, error) {
+	if row, ok := tb.decoded.get(data); ok {
+		return row, nil
+	}
 	var row T
 	if err := json.Unmarshal(data, &row); err != nil {
 		return row, fmt.Errorf("damaged row in %s: %w", tb.bucket, err)
 	}
+	tb.decoded.put(data, row)
 	return row, nil
 }
 
