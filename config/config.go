@@ -121,8 +121,15 @@ type Password struct {
 
 // Fetch says where the service may connect to when a client named the address.
 type Fetch struct {
-	Allow []netip.Prefix // networks that are reached although they are not public
+	Allow          []netip.Prefix // networks that are reached although they are not public
+	RequestObjects string         // RequestObjectsOff or RequestObjectsRegistered
 }
+
+// Which authorization requests are fetched (request_uri, RFC 9101 section 5.2).
+const (
+	RequestObjectsOff        = "off"
+	RequestObjectsRegistered = "registered" // those at addresses that the client registered
+)
 
 // Registration says who may register clients without the operator (RFC 7591).
 type Registration struct {
@@ -164,6 +171,7 @@ func Default() Config {
 		},
 		Keys:         Keys{RotateEvery: 90 * day, PublishAhead: day},
 		Product:      Product{Name: "Anteroom"},
+		Fetch:        Fetch{RequestObjects: RequestObjectsOff},
 		Registration: Registration{Mode: RegistrationOff},
 		Log:          Log{Level: "info", Format: "text"},
 	}

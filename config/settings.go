@@ -131,6 +131,9 @@ func (c *Config) policySettings() []setting {
 		{key: "fetch.allow", target: &c.Fetch.Allow, example: "[10.20.0.0/16]",
 			doc: "Networks that are reached although they are not public: those of portals inside. Whoever may register a client can make this service connect to them."},
 
+		{key: "fetch.request_objects", target: &c.Fetch.RequestObjects, oneOf: []string{RequestObjectsOff, RequestObjectsRegistered},
+			doc: "Whether an authorization request may be an address where the request is (request_uri): off, or registered (only addresses that its client registered as request_uris). Then whoever opens a sign-in link makes this service ask that client's server, every five seconds at most."},
+
 		{key: "registration.mode", target: &c.Registration.Mode, oneOf: []string{RegistrationOff, RegistrationToken, RegistrationOpen},
 			doc: "Who may register clients: off (the operator alone), token (holders of the initial access token), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},
 		{key: "registration.token", target: &c.Registration.Token, doc: "The initial access token: at least 32 random characters."},

@@ -42,8 +42,6 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 		say("jwks_uri", "keys are not fetched; register them as jwks")
 	case set == nil && uri == "" && (method == "private_key_jwt" || method == "self_signed_tls_client_auth"):
 		say("jwks", "is missing; %s needs the client's public keys", method)
-	case set == nil && uri == "" && flag(c, "require_signed_request_object"):
-		say("jwks", "is missing; signed requests need the client's public keys")
 	}
 	if names := certificateNames(c); method == "tls_client_auth" && len(names) != 1 {
 		say("tls_client_auth_subject_dn", "tls_client_auth needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email; %d are there", len(names))
@@ -52,13 +50,13 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 		say("tls_client_certificate_bound_access_tokens", "client certificates are not on")
 	}
 	checkAnswers(c, say)
-	for name, allowed := range map[string][]string{
-		"request_object_signing_alg":      clientAlgorithms,
-		"token_endpoint_auth_signing_alg": map[bool][]string{true: secretAlgorithms, false: clientAlgorithms}[method == "client_secret_jwt"],
-	} {
-		if alg := setting(c, name); alg != "" && !contains(allowed, alg) {
-			say(name, "must be one of %s", strings.Join(allowed, ", "))
-		}
+	p.checkRequests(c, say)
+	allowed := clientAlgorithms
+	if method == "client_secret_jwt" {
+		allowed = secretAlgorithms
+	}
+	if alg := setting(c, "token_endpoint_auth_signing_alg"); alg != "" && !contains(allowed, alg) {
+		say("token_endpoint_auth_signing_alg", "must be one of %s", strings.Join(allowed, ", "))
 	}
 	if lacks := CheckProfile(c); len(lacks) > 0 {
 		say("profile", "%s", strings.Join(lacks, "; "))

@@ -9,6 +9,7 @@ import (
 // RFC 7591 section 2, RFC 8705 section 2.1.2, RFC 9101 section 10.5.
 func TestCheckClient(t *testing.T) {
 	plain, certified := newRig(t), newCertRig(t, newAuthority(t))
+	fetching := newRig(t, func(o *Options) { o.RequestURIs = true })
 	keys := partySet(t)
 	for _, c := range []struct {
 		name   string
@@ -30,7 +31,13 @@ func TestCheckClient(t *testing.T) {
 		{"with two", certified, "tls_client_auth", map[string]any{"tls_client_auth_san_dns": "a.example", "tls_client_auth_san_ip": "192.0.2.1"}, "tls_client_auth_subject_dn"},
 		{"self-signed without keys", certified, "self_signed_tls_client_auth", nil, "jwks"},
 		{"signed requests without keys", plain, "client_secret_basic", map[string]any{"require_signed_request_object": true}, "jwks"},
-		{"an algorithm for requests", plain, "client_secret_basic", map[string]any{"request_object_signing_alg": "none"}, "request_object_signing_alg"},
+		{"an algorithm for requests", plain, "client_secret_basic", map[string]any{"request_object_signing_alg": "HS256"}, "request_object_signing_alg"},
+		{"unsigned requests", plain, "client_secret_basic", map[string]any{"request_object_signing_alg": "none"}, ""},
+		{"unsigned requests that must be signed", plain, "client_secret_basic", map[string]any{"jwks": keys, "request_object_signing_alg": "none", "require_signed_request_object": true}, "request_object_signing_alg"},
+		{"requests by reference that are off", plain, "client_secret_basic", map[string]any{"request_uris": []any{"https://a.example/r"}}, "request_uris"},
+		{"requests by reference", fetching, "client_secret_basic", map[string]any{"request_uris": []any{"https://a.example/r", "https://a.example/r#x"}}, ""},
+		{"requests that are files", fetching, "client_secret_basic", map[string]any{"request_uris": []any{"file:///etc/passwd"}}, "request_uris"},
+		{"requests in a text", fetching, "client_secret_basic", map[string]any{"request_uris": "https://a.example/r"}, "request_uris"},
 		{"an algorithm for answers", plain, "client_secret_basic", map[string]any{"authorization_signed_response_alg": "HS256"}, "authorization_signed_response_alg"},
 		{"an algorithm of keys for a secret", plain, "client_secret_jwt", map[string]any{"token_endpoint_auth_signing_alg": "ES256"}, "token_endpoint_auth_signing_alg"},
 		{"an algorithm for a secret", plain, "client_secret_jwt", map[string]any{"token_endpoint_auth_signing_alg": "HS256"}, ""},

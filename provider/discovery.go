@@ -61,7 +61,8 @@ func (p *Provider) metadata() map[string]any {
 		"request_parameter_supported":                              true,
 		"request_object_signing_alg_values_supported":              clientAlgorithms,
 		"require_signed_request_object":                            false, // a client may be registered so
-		"request_uri_parameter_supported":                          false,
+		"request_uri_parameter_supported":                          p.requestURIs,
+		"require_request_uri_registration":                         p.requestURIs,
 		"authorization_response_iss_parameter_supported":           true,
 	}
 	for _, answer := range signedAnswers {

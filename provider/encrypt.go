@@ -175,20 +175,22 @@ func answerMetadata() (fields []field) {
 	return fields
 }
 
-// applyAnswers checks how a client that registers itself wants its answers, and
-// fills the default that the answer tells.
-func (p *Provider) applyAnswers(c *store.Client, _ map[string]any) error {
+// applyJWTs checks how a client that registers itself wants its answers and sends
+// its requests, and fills the default that the answer tells.
+func (p *Provider) applyJWTs(c *store.Client, _ map[string]any) error {
 	for _, answer := range signedAnswers {
 		if c.Settings[encryptedAlg(answer)] != nil && c.Settings[encryptedEnc(answer)] == nil {
 			c.Settings[encryptedEnc(answer)] = defaultEncryption
 		}
 	}
 	var wrong *refusal
-	checkAnswers(*c, func(field, format string, args ...any) {
+	say := func(field, format string, args ...any) {
 		if wrong == nil {
 			wrong = badMetadata("%s %s.", field, fmt.Sprintf(format, args...))
 		}
-	})
+	}
+	checkAnswers(*c, say)
+	p.checkRequests(*c, say)
 	if wrong != nil {
 		return wrong
 	}

@@ -42,7 +42,7 @@ var keptMetadata = []field{
 // tells so.
 func (p *Provider) applyMetadata(ctx context.Context, c *store.Client, in map[string]any) error {
 	c.Settings = map[string]any{}
-	for _, f := range slices.Concat(keptMetadata, answerMetadata()) {
+	for _, f := range slices.Concat(keptMetadata, answerMetadata(), p.requestMetadata()) {
 		v, sent := in[f.name]
 		if !sent {
 			continue
@@ -52,7 +52,7 @@ func (p *Provider) applyMetadata(ctx context.Context, c *store.Client, in map[st
 		}
 		c.Settings[f.name] = v
 	}
-	for _, step := range []func(*store.Client, map[string]any) error{p.applyKind, p.applyURIs, p.applyGrants, p.applyAuthentication, p.applyAnswers} {
+	for _, step := range []func(*store.Client, map[string]any) error{p.applyKind, p.applyURIs, p.applyGrants, p.applyAuthentication, p.applyJWTs} {
 		if err := step(c, in); err != nil {
 			return err
 		}

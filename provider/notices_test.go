@@ -26,13 +26,17 @@ type portals struct {
 }
 
 // trusted returns a TLS server and a fetcher that reaches it.
-func trusted(t testing.TB, h http.Handler) (*httptest.Server, *fetch.Fetcher) {
+func trusted(t testing.TB, h http.Handler, options ...func(*fetch.Options)) (*httptest.Server, *fetch.Fetcher) {
 	t.Helper()
 	s := httptest.NewTLSServer(h)
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	return s, fetch.New(fetch.Options{Allow: fetch.Loopback(), Roots: roots})
+	o := fetch.Options{Allow: fetch.Loopback(), Roots: roots}
+	for _, option := range options {
+		option(&o)
+	}
+	return s, fetch.New(o)
 }
 
 func newPortals(t testing.TB) (*portals, *fetch.Fetcher) {

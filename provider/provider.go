@@ -101,14 +101,17 @@ type Options struct {
 	Claims func(ctx context.Context, accountID, applicationID string) (Roles, error)
 	// MayEnter tells whether an account may enter an application; asked again at
 	// every refresh.
-	MayEnter  func(ctx context.Context, a store.Account, app store.Application) (bool, error)
-	Pages     *templates.Renderer
-	Fetch     *fetch.Fetcher // nil: one that reaches the public internet only
-	Register  Registration   // who may register clients; zero: nobody
-	Log       *slog.Logger
-	Now       func() time.Time
-	Lifetimes Lifetimes
-	Keys      KeyPolicy
+	MayEnter func(ctx context.Context, a store.Account, app store.Application) (bool, error)
+	Pages    *templates.Renderer
+	Fetch    *fetch.Fetcher // nil: one that reaches the public internet only
+	// RequestURIs turns requests by reference on, for addresses that their client
+	// registered.
+	RequestURIs bool
+	Register    Registration // who may register clients; zero: nobody
+	Log         *slog.Logger
+	Now         func() time.Time
+	Lifetimes   Lifetimes
+	Keys        KeyPolicy
 	// KeySource fetches the keys of clients that publish them (jwks_uri); nil:
 	// clients register their keys.
 	KeySource KeySource
@@ -128,6 +131,7 @@ type Provider struct {
 	pages        *templates.Renderer
 	fetch        *fetch.Fetcher
 	ended        chan struct{} // a session was
+	requestURIs  bool
 	registration Registration
 	polls        polls
 	log          *slog.Logger
@@ -151,7 +155,7 @@ func New(o Options) (*Provider, error) {
 	p := &Provider{
 		issuer: o.Issuer, store: o.Store, hub: o.Hub, seal: o.Seal, claims: o.Claims,
 		mayEnter: o.MayEnter, pages: o.Pages, log: o.Log, clock: o.Now, life: o.Lifetimes.withDefaults(),
-		keySource: o.KeySource, mutualTLS: o.MutualTLS,
+		keySource: o.KeySource, mutualTLS: o.MutualTLS, requestURIs: o.RequestURIs,
 	}
 	if p.log == nil {
 		p.log = slog.Default()

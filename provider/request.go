@@ -70,7 +70,7 @@ func (p *Provider) parse(ctx context.Context, in params) (*authorization, error)
 		if in.pushing {
 			return nil, wrong
 		}
-		return nil, stop("What the portal asks for (request) is not signed as it should be.", wrong)
+		return nil, stop("What the portal asks for (request) cannot be read, or is not signed as it should be.", wrong)
 	}
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (p *Provider) findTarget(c store.Client, in params) (target, error) {
 }
 
 // checkObjects refuses what is not supported (OpenID Connect Core sections 6.2
-// and 7.2.1). Request objects by value were unwrapped before.
+// and 7.2.1). Request objects that are supported were unwrapped before.
 func (a *authorization) checkObjects() error {
 	for _, name := range []string{"request_uri", "registration"} {
 		if a.Get(name) != "" {

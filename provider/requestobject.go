@@ -10,11 +10,15 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"anteroom/store"
 )
+
+// requestAlg is the client metadata of OpenID Connect Registration section 2.
+const requestAlg = "request_object_signing_alg"
 
 // maxRequestObject is how far ahead a request object may expire.
 const maxRequestObject = 24 * time.Hour
@@ -23,17 +27,17 @@ func badObject(cause error) *refusal {
 	return refuse("invalid_request_object", "The request object is not one that this client signed for this server now (RFC 9101).").because(cause)
 }
 
-// unwrap replaces a signed request object by what it says. Parameters beside it
-// count for nothing (RFC 9101 section 6.3), but for the client_id that says whose
-// it is. With an error come the parameters as they were sent: they tell where the
-// error goes, if they are right.
+// unwrap replaces a request object by what it says. Parameters beside it count
+// for nothing (RFC 9101 section 6.3), but for the client_id that says whose it is.
+// With an error come the parameters as they were sent: they tell where the error
+// goes, if they are right.
 func (p *Provider) unwrap(ctx context.Context, in params) (params, error) {
-	raw := in.Get("request")
-	if raw == "" {
-		return in, nil
-	}
-	if in.Get("request_uri") != "" {
+	raw, reference := in.Get("request"), in.Get("request_uri")
+	if raw != "" && reference != "" {
 		return in, refuse("invalid_request", "Send request or request_uri, not both.")
+	}
+	if raw == "" && (reference == "" || !p.requestURIs) {
+		return in, nil
 	}
 	c, err := p.client(ctx, in.Get("client_id"))
 	if errors.Is(err, store.ErrNotFound) {
@@ -42,17 +46,69 @@ func (p *Provider) unwrap(ctx context.Context, in params) (params, error) {
 	if err != nil {
 		return in, err
 	}
-	if (c.Settings["jwks"] == nil && setting(c, "jwks_uri") == "") || unsigned(raw) {
-		return in, refuse("request_not_supported", "Only signed request objects are taken, of clients that registered their keys.")
+	if !takesUnsigned(c) && c.Settings["jwks"] == nil && setting(c, "jwks_uri") == "" {
+		name := "request"
+		if reference != "" {
+			name = "request_uri"
+		}
+		return in, refuse(name+"_not_supported", signedOnly)
 	}
-	values, err := p.openObject(ctx, c, raw)
+	if reference != "" {
+		if raw, err = p.fetchObject(ctx, c, reference); err != nil {
+			return in, err
+		}
+	}
+	var values url.Values
+	signed := !unsigned(raw)
+	switch {
+	case signed:
+		values, err = p.openObject(ctx, c, raw)
+	case takesUnsigned(c):
+		values, err = p.openUnsigned(c, raw)
+	default:
+		return in, refuse("request_not_supported", signedOnly)
+	}
 	if errors.Is(err, store.ErrUnavailable) {
 		return in, err
 	}
 	if err != nil {
 		return in, badObject(err)
 	}
-	return params{Values: values, pushing: in.pushing, signed: true}, nil
+	return params{Values: values, pushing: in.pushing, signed: signed}, nil
+}
+
+const signedOnly = "Only signed request objects are taken, of clients that registered their keys."
+
+// requestUnsigned is the request_object_signing_alg of a client that is let send
+// request objects that nobody signed (OpenID Connect Core section 6.1). They prove
+// nothing: whoever builds the sign-in link may write them. Only the operator can
+// give it.
+const requestUnsigned = "none"
+
+func takesUnsigned(c store.Client) bool {
+	return setting(c, requestAlg) == requestUnsigned && !fapi(c)
+}
+
+// openUnsigned returns the parameters of a request object that nobody signed.
+// What it says of itself need not be there, and is not wrong if it is.
+func (p *Provider) openUnsigned(c store.Client, raw string) (url.Values, error) {
+	parts := strings.Split(raw, ".")
+	if len(raw) > maxToken || len(parts) != 3 || parts[2] != "" {
+		return nil, fmt.Errorf("%d bytes in %d parts", len(raw), len(parts))
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil, fmt.Errorf("payload: %w", err)
+	}
+	soon := float64(p.now().Add(time.Minute).Unix())
+	claims := clientJWT{Issuer: c.ID, Audience: json.RawMessage(strconv.Quote(p.issuer)), ExpiresAt: &soon}
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	if err := p.checkObject(c, claims); err != nil {
+		return nil, err
+	}
+	return objectParams(c, payload)
 }
 
 // unsigned tells whether a JWT says that nobody signed it.
@@ -73,7 +129,7 @@ func (p *Provider) openObject(ctx context.Context, c store.Client, raw string) (
 		return nil, err
 	}
 	header := signed.Signatures[0].Protected
-	if alg := setting(c, "request_object_signing_alg"); alg != "" && alg != header.Algorithm {
+	if alg := setting(c, requestAlg); alg != "" && alg != header.Algorithm {
 		return nil, fmt.Errorf("alg %s, registered is %s", header.Algorithm, alg)
 	}
 	// RFC 9101 section 10.8; JWT is what OpenID Connect clients write.

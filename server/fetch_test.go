@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"anteroom/config"
 	"anteroom/internal/fetch"
+	"anteroom/provider"
 )
 
 // RFC 7517 section 5, OpenID Connect Core section 10.1.1: an unknown kid means
@@ -42,6 +44,26 @@ func TestOnlyAServiceOnThisMachineReachesThisMachine(t *testing.T) {
 		_, err := newFetcher(config.Config{Issuer: issuer}, time.Now).Get(t.Context(), strings.Replace(site.URL, "http:", map[bool]string{true: "http:", false: "https:"}[reach], 1))
 		if got := err != nil && strings.Contains(err.Error(), "status 404"); got != reach {
 			t.Errorf("%s: %v", issuer, err)
+		}
+	}
+}
+
+// The setting fetch.request_objects is off unless turned on.
+func TestRequestsAreFetchedIfTheOperatorSaysSo(t *testing.T) {
+	on := func(cfg *config.Config) { cfg.Fetch.RequestObjects = config.RequestObjectsRegistered }
+	for _, c := range []struct {
+		change []func(*config.Config)
+		want   string
+	}{{nil, `"request_uri_parameter_supported":false`}, {[]func(*config.Config){on}, `"request_uri_parameter_supported":true`}} {
+		_, web := testServer(t, c.change...)
+		resp, err := http.Get(web.URL + provider.PathDiscovery)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(body), c.want) {
+			t.Errorf("want %s: %v %s", c.want, err, body)
 		}
 	}
 }

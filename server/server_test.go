@@ -16,11 +16,14 @@ import (
 	"anteroom/store/bolt"
 )
 
-func testServer(t *testing.T) (*Server, *httptest.Server) {
+func testServer(t *testing.T, changes ...func(*config.Config)) (*Server, *httptest.Server) {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Issuer = "http://localhost:8080"
 	cfg.DataDir = t.TempDir()
+	for _, change := range changes {
+		change(&cfg)
+	}
 	log := slog.New(slog.DiscardHandler)
 	rooms, err := Assemble(cfg, openBolt, log, nil)
 	if err != nil {

@@ -48,7 +48,7 @@ func (cf *clientFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&cf.accessAlg, "access-token-alg", "", "signature of access tokens: ES256, RS256, PS256 or EdDSA")
 	f.BoolVar(&cf.pkceOptional, "pkce-optional", false, "accept a portal that cannot do PKCE")
 	f.StringVar(&cf.jwks, "jwks", "", "file with the client's public keys, a JWK set")
-	f.StringArrayVar(&cf.metadata, "set", nil, "further metadata as NAME=VALUE, such as profile=fapi2; VALUE may be true, false or empty; repeat for several")
+	f.StringArrayVar(&cf.metadata, "set", nil, "further metadata as NAME=VALUE, such as profile=fapi2; VALUE may be true, false, a list or an object in JSON, or empty; repeat for several")
 }
 
 // change returns what was given on the command line.
@@ -86,9 +86,15 @@ func (cf *clientFlags) furtherMetadata() (map[string]any, error) {
 		if !ok || name == "" {
 			return nil, fmt.Errorf("--set %s: write NAME=VALUE", one)
 		}
-		switch value {
-		case "true", "false":
+		switch {
+		case value == "true" || value == "false":
 			out[name] = value == "true"
+		case strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{"):
+			var v any
+			if err := json.Unmarshal([]byte(value), &v); err != nil {
+				return nil, fmt.Errorf("--set %s: not a list or an object in JSON: %w", one, err)
+			}
+			out[name] = v
 		default:
 			out[name] = value
 		}
