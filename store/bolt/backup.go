@@ -183,7 +183,7 @@ func endSessions(t tx, now time.Time) error {
 }
 
 func endMail(t tx, now time.Time) error {
-	return each(t, outbox, func(m *store.OutboxMessage) bool {
+	return each(t, outbox.table, func(m *store.OutboxMessage) bool {
 		if m.GivenUpAt.IsZero() {
 			m.LastError = "restored from a backup: it may have been sent, and its link is dead"
 		}

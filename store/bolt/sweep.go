@@ -23,7 +23,7 @@ var buckets = []bucket{
 	grants.bucket, grantsByAccount, grantsByClient, grantsByApplication, grantsBySession,
 	codes.bucket, codesOf, refreshTokens.bucket, refreshTokensOf, deniedTokens.bucket,
 	failures.bucket, failuresByEnd, once.bucket,
-	outbox.bucket, mailDue, notices.bucket, noticeDue, devices.bucket, deviceUserCodes, pushedRequests.bucket,
+	outbox.bucket, outbox.due, notices.bucket, notices.due, devices.bucket, deviceUserCodes, pushedRequests.bucket,
 	auditLog.bucket, auditByAccount, auditByType, auditHead,
 }
 
