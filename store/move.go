@@ -43,6 +43,7 @@ var Nouns = []Noun{
 	"notices",           // Notice
 	"devices",           // Device
 	"pushed_requests",   // PushedRequest
+	"backchannels",      // Backchannel
 	"audit_log",         // AuditEvent
 }
 

@@ -194,14 +194,28 @@ type Outbox interface {
 	PendingMail(ctx context.Context, page Page) (rows []OutboxMessage, next string, err error)
 }
 
-// Notice tells a client that a session of an account is over (OpenID Connect
-// Back-Channel Logout section 2.4). It is written in the commit that ends the
-// session; the token itself is made when it is delivered.
+// NoticeKind says what a Notice tells.
+type NoticeKind string
+
+// Kinds of notices.
+const (
+	// NoticeLogout: a session is over (OpenID Connect Back-Channel Logout section
+	// 2.4).
+	NoticeLogout NoticeKind = ""
+	// NoticeDecided: somebody decided on a Backchannel request, which Reference
+	// names by its hash (OpenID CIBA Core section 10.2).
+	NoticeDecided NoticeKind = "backchannel"
+)
+
+// Notice tells a client what happened to an account. It is written in the commit
+// of what it tells; the message itself is made when it is delivered.
 type Notice struct {
 	ID          string
+	Kind        NoticeKind
 	ClientID    string
 	AccountID   string
-	SessionID   string
+	SessionID   string // NoticeLogout
+	Reference   string // NoticeDecided
 	CreatedAt   time.Time
 	NextAttempt time.Time
 	Attempts    int
@@ -257,6 +271,42 @@ type Devices interface {
 	// once. The hashes never change (ErrInvalid). Returns ErrNotFound, or
 	// change's error.
 	UpdateDevice(ctx context.Context, hash string, change func(*Device) error) (Device, error)
+}
+
+// Backchannel is an authentication request that a client sent without a browser
+// (OpenID CIBA Core section 7): it waits until its person decides in the account
+// pages.
+type Backchannel struct {
+	Hash          string // keyed hash of the auth_req_id
+	ClientID      string
+	ApplicationID string
+	AccountID     string   // whom it is about; nobody's id if nobody is known by the hint
+	Scopes        []string // requested
+	Audiences     []string
+	ACRValues     []string // requested, voluntary
+	Binding       string   // binding_message: what the person compares
+	Sealed        []byte   // ping mode: what the client is told with, sealed and bound to Hash
+	Address       string   // where the request came from
+	CreatedAt     time.Time
+	ExpiresAt     time.Time // after this nothing can be done with it; Sweep removes it a day later
+	DecidedAt     time.Time // zero: nobody decided
+	GrantID       string    // what was granted; empty: denied, or undecided
+	UsedAt        time.Time // zero: no tokens were issued
+}
+
+// Backchannels.
+type Backchannels interface {
+	// CreateBackchannel returns ErrTooMany if most requests about the account wait
+	// already at CreatedAt, ErrExists if the hash is taken.
+	CreateBackchannel(ctx context.Context, b Backchannel, most int) error
+	// Backchannel returns the row together with ErrExpired when its time is over,
+	// ErrNotFound when it is unknown.
+	Backchannel(ctx context.Context, hash string, now time.Time) (Backchannel, error)
+	// UpdateBackchannel is UpdateDevice for these. What identifies a request, and
+	// whom it is about, never changes (ErrInvalid).
+	UpdateBackchannel(ctx context.Context, hash string, change func(*Backchannel) error) (Backchannel, error)
+	// BackchannelsOf lists what waits for an account's decision, newest first.
+	BackchannelsOf(ctx context.Context, accountID string, now time.Time) ([]Backchannel, error)
 }
 
 // PushedRequest is an authorization request that a client sent ahead (RFC 9126).

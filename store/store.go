@@ -19,6 +19,8 @@ var (
 	ErrExpired = errors.New("expired")
 	// ErrRevoked: the thing, or the grant it belongs to, was ended.
 	ErrRevoked = errors.New("revoked")
+	// ErrTooMany: there are as many already as there may be.
+	ErrTooMany = errors.New("too many")
 	// ErrInvalid: the caller broke the contract (an empty id, a dangling reference).
 	ErrInvalid = errors.New("invalid")
 	// ErrUnavailable: the store cannot answer now (disk full, connection lost,
@@ -51,6 +53,7 @@ type Store interface {
 	Notices
 	Devices
 	PushedRequests
+	Backchannels
 	AuditLog
 	Metadata
 

@@ -161,9 +161,13 @@ func endLinks(t tx, now time.Time) error {
 	return each(t, resets, func(r *store.Reset) bool { return r.UsedAt.IsZero() && set(&r.RevokedAt, now) })
 }
 
-// endBegun uses up what waits to be taken up once: devices and pushed requests.
+// endBegun uses up what waits to be taken up once: devices, pushed and
+// backchannel requests.
 func endBegun(t tx, now time.Time) error {
 	if err := each(t, devices, func(d *store.Device) bool { return set(&d.UsedAt, now) }); err != nil {
+		return err
+	}
+	if err := each(t, backchannels, func(b *store.Backchannel) bool { return set(&b.UsedAt, now) }); err != nil {
 		return err
 	}
 	return each(t, pushedRequests, func(r *store.PushedRequest) bool { return set(&r.UsedAt, now) })

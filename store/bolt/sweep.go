@@ -24,6 +24,7 @@ var buckets = []bucket{
 	codes.bucket, codesOf, refreshTokens.bucket, refreshTokensOf, deniedTokens.bucket,
 	failures.bucket, failuresByEnd, once.bucket,
 	outbox.bucket, outbox.due, notices.bucket, notices.due, devices.bucket, deviceUserCodes, pushedRequests.bucket,
+	backchannels.bucket, backchannelsByWho,
 	auditLog.bucket, auditByAccount, auditByType, auditHead,
 }
 
@@ -39,6 +40,7 @@ var sweepers = map[bucket]func(t tx, primary string, limit int) (int, error){
 	notices.bucket:        one(notices.del),
 	devices.bucket:        one(devices.del),
 	pushedRequests.bucket: one(pushedRequests.del),
+	backchannels.bucket:   one(backchannels.del),
 	failures.bucket:       one(dropFailure),
 	grants.bucket:         sweepGrant,
 }

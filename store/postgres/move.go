@@ -67,7 +67,7 @@ var movables = map[store.Noun]movable{
 	"sessions": moves(sessions, "id"), "signing_keys": moves(signingKeys, "kid"),
 	"grants": moves(grants, "id"), "codes": moves(codes, "hash"), "refresh_tokens": moves(refreshTokens, "hash"),
 	"denied_tokens": moves(deniedTokens, "jti"), "failures": moves(failures, "key"), "used_once": moves(usedOnce, "space, key"),
-	"outbox": moves(outbox.table, "id"), "notices": moves(notices.table, "id"), "devices": moves(devices, "hash"), "pushed_requests": moves(pushedRequests, "hash"),
+	"outbox": moves(outbox.table, "id"), "notices": moves(notices.table, "id"), "devices": moves(devices, "hash"), "pushed_requests": moves(pushedRequests, "hash"), "backchannels": moves(backchannels, "hash"),
 	"audit_log": movingAudit(),
 }
 

@@ -11,7 +11,8 @@ var notices = newQueue("notices", func(m *store.Notice) string { return m.ID }, 
 	return delivery{&m.NextAttempt, &m.Attempts, &m.LastError, &m.GivenUpAt}
 }, func(m *store.Notice) []field {
 	return []field{
-		{"id", &m.ID}, {"client_id", &m.ClientID}, {"account_id", &m.AccountID}, {"session_id", &m.SessionID}, {"created_at", when{&m.CreatedAt}},
+		{"id", &m.ID}, {"client_id", &m.ClientID}, {"account_id", &m.AccountID}, {"session_id", &m.SessionID},
+		{"kind", &m.Kind}, {"reference", &m.Reference}, {"created_at", when{&m.CreatedAt}},
 	}
 })
 

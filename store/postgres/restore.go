@@ -26,6 +26,7 @@ func (s *Store) Restored(ctx context.Context) error {
 				{`UPDATE invitations SET revoked_at = $1 WHERE used_at IS NULL AND revoked_at IS NULL`, []any{now}},
 				{`UPDATE resets SET revoked_at = $1 WHERE used_at IS NULL AND revoked_at IS NULL`, []any{now}},
 				{`UPDATE devices SET used_at = $1 WHERE used_at IS NULL`, []any{now}},
+				{`UPDATE backchannels SET used_at = $1 WHERE used_at IS NULL`, []any{now}},
 				{`UPDATE pushed_requests SET used_at = $1 WHERE used_at IS NULL`, []any{now}},
 				{`UPDATE outbox SET given_up_at = $1, last_error = $2 WHERE given_up_at IS NULL`, []any{now, reason + ": it may have been sent, and its link is dead"}},
 				// One step ahead of now is the allowed skew.

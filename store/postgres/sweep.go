@@ -34,6 +34,7 @@ var sweepers = []sweeper{
 	expiring("notices", "id", "given_up_at", queueKeep),
 	expiring("devices", "hash", "expires_at", deviceKeep),
 	expiring("pushed_requests", "hash", "expires_at", pushedKeep),
+	expiring("backchannels", "hash", "expires_at", backchannelKeep),
 	sweepGrants,
 }
 

@@ -94,6 +94,7 @@ func fillAll(e *env) {
 	notice, device := filled(func(n *store.Notice) { n.ID = "second" }), filled(func(d *store.Device) { d.Hash, d.UserCodeHash = "second", "second" })
 	e.must(s.EnqueueNotice(ctx, notice))
 	e.must(s.CreateDevice(ctx, device))
+	e.must(s.CreateBackchannel(ctx, store.Backchannel{Hash: "waits", AccountID: "ann", CreatedAt: t0, ExpiresAt: in(time.Hour)}, 1))
 	_, err := s.RecordFailure(ctx, "k", t0, time.Hour)
 	e.must(err)
 	e.must(s.Do(ctx, func(ctx context.Context) error {
@@ -127,6 +128,7 @@ func goesOn(e *env) {
 	a := value[store.Account](e)(s.AccountByName(ctx, "ANN"))
 	e.equal("by name", a.ID, "ann")
 	e.equal("grants of the account", len(value[[]store.Grant](e)(s.GrantsOf(ctx, store.GrantFilter{AccountID: "ann"}, t0))), 1)
+	e.equal("what waits for the account", len(value[[]store.Backchannel](e)(s.BackchannelsOf(ctx, "ann", t0))), 1)
 	before := len(verifyChain(e, s))
 	e.must(s.AppendAudit(ctx, event("after", "", t0)))
 	e.equal("the audit chain goes on", len(verifyChain(e, s)), before+1)

@@ -69,6 +69,7 @@ func protocolNouns(e *env) []noun {
 	mail := filled(func(m *store.OutboxMessage) {})
 	notice := filled(func(n *store.Notice) {})
 	device := filled(func(d *store.Device) {})
+	backchannel := filled(func(b *store.Backchannel) {})
 	pushed := filled(func(r *store.PushedRequest) { r.UsedAt = time.Time{} })
 	event := filled(func(a *store.AuditEvent) { a.Seq, a.PrevHash, a.Hash = 1, "", "" })
 	want := store.Canonical(event)
@@ -93,6 +94,8 @@ func protocolNouns(e *env) []noun {
 			func() (any, error) { return firstOfPage(s.PendingNotices(ctx, store.Page{})) }),
 		made("pushed request", &pushed, func() error { return s.PushRequest(ctx, pushed) },
 			func() (any, error) { return s.PushedRequest(ctx, pushed.Hash, t0) }),
+		made("backchannel request", &backchannel, func() error { return s.CreateBackchannel(ctx, backchannel, 1) },
+			func() (any, error) { return s.Backchannel(ctx, backchannel.Hash, t0) }),
 		made("device", &device, func() error { return s.CreateDevice(ctx, device) },
 			func() (any, error) { return s.Device(ctx, device.Hash, t0) }),
 		audit,
@@ -145,6 +148,8 @@ func lookups(e *env, name string) map[string]error {
 	out["NoticeDelivered"] = s.NoticeDelivered(ctx, name)
 	out["NoticeFailed"] = s.NoticeFailed(ctx, name, "", t0, t0)
 	note("Device")(s.Device(ctx, name, t0))
+	note("Backchannel")(s.Backchannel(ctx, name, t0))
+	note("UpdateBackchannel")(s.UpdateBackchannel(ctx, name, func(*store.Backchannel) error { return errors.New("called") }))
 	note("PushedRequest")(s.PushedRequest(ctx, name, t0))
 	out["UsePushedRequest"] = s.UsePushedRequest(ctx, name, t0)
 	note("DeviceByUserCode")(s.DeviceByUserCode(ctx, name, t0))

@@ -61,6 +61,7 @@ func contests(e *env) []contest {
 	e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: "race", NextAttempt: t0}))
 	e.must(s.EnqueueNotice(ctx, store.Notice{ID: "race", NextAttempt: t0}))
 	e.must(s.CreateDevice(ctx, store.Device{Hash: "race", UserCodeHash: "race", ExpiresAt: in(time.Hour)}))
+	e.must(s.CreateBackchannel(ctx, store.Backchannel{Hash: "race", AccountID: "bob", CreatedAt: t0, ExpiresAt: in(time.Hour)}, 1))
 	e.must(s.PushRequest(ctx, store.PushedRequest{Hash: "race", ExpiresAt: in(time.Hour)}))
 	return []contest{
 		{"UsePushedRequest", func(ctx context.Context, s store.Store, _ int) error { return s.UsePushedRequest(ctx, "race", t0) }, store.ErrConsumed},
@@ -108,6 +109,19 @@ func contests(e *env) []contest {
 			})
 			return err
 		}, store.ErrConsumed},
+		{"UpdateBackchannel", func(ctx context.Context, s store.Store, _ int) error {
+			_, err := s.UpdateBackchannel(ctx, "race", func(b *store.Backchannel) error {
+				if !b.UsedAt.IsZero() {
+					return store.ErrConsumed
+				}
+				b.UsedAt = t0
+				return nil
+			})
+			return err
+		}, store.ErrConsumed},
+		{"CreateBackchannel, the last that may wait", func(ctx context.Context, s store.Store, i int) error {
+			return s.CreateBackchannel(ctx, store.Backchannel{Hash: fmt.Sprint("b-", i), AccountID: "ann", CreatedAt: t0, ExpiresAt: in(time.Hour)}, 1)
+		}, store.ErrTooMany},
 		{"MailSent", func(ctx context.Context, s store.Store, _ int) error { return s.MailSent(ctx, "race") }, store.ErrNotFound},
 	}
 }

@@ -288,6 +288,8 @@ func emptyIdentity(e *env) {
 			"UseOnce, space":           s.UseOnce(ctx, id, "key", t0, in(minute)),
 			"EnqueueMail":              s.EnqueueMail(ctx, store.OutboxMessage{ID: id}),
 			"EnqueueNotice":            s.EnqueueNotice(ctx, store.Notice{ID: id}),
+			"CreateBackchannel":        s.CreateBackchannel(ctx, store.Backchannel{Hash: id, AccountID: "ann"}, 9),
+			"CreateBackchannel, who":   s.CreateBackchannel(ctx, store.Backchannel{Hash: "b", AccountID: id}, 9),
 			"CreateDevice":             s.CreateDevice(ctx, store.Device{Hash: id, UserCodeHash: "u"}),
 			"CreateDevice, user code":  s.CreateDevice(ctx, store.Device{Hash: "d", UserCodeHash: id}),
 			"SetMeta":                  s.SetMeta(ctx, id, "v"),
