@@ -167,19 +167,19 @@ func TestAnUnansweredCommitIsResolvedByReading(t *testing.T) {
 	server := pgtest.Shared(t)
 	for _, c := range []struct {
 		name   string
-		f      fault
+		f      pgtest.Fault
 		commit bool // what a unit that is not tried again is told
 		either bool // it is a race, and only has to end in one truth
 	}{
-		{"the answer is dropped", dropAnswer, true, false},
-		{"the commit is dropped", dropCommit, false, false},
-		{"the commit comes late", lateCommit, true, true},
-		{"the whole of it comes late", lateUnit, false, true},
+		{"the answer is dropped", pgtest.DropAnswer, true, false},
+		{"the commit is dropped", pgtest.DropCommit, false, false},
+		{"the commit comes late", pgtest.LateCommit, true, true},
+		{"the whole of it comes late", pgtest.LateUnit, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dsn := server.Database(t)
-			p := newProxy(t, server.Addr())
-			s := openAt(t, strings.Replace(dsn, server.Addr(), p.Addr().String(), 1), Options{MaxConns: 4})
+			p := pgtest.NewProxy(t, server)
+			s := openAt(t, p.Before(dsn), Options{MaxConns: 4})
 			var l ledger
 			for i := range 6 {
 				once, again := fmt.Sprint("once-", i), fmt.Sprint("again-", i)
@@ -190,13 +190,13 @@ func TestAnUnansweredCommitIsResolvedByReading(t *testing.T) {
 				if err := twoRows(s, once)(ctx); err != nil {
 					t.Fatal(err)
 				}
-				p.next.Store(int32(c.f))
+				p.Next(c.f)
 				err = s.Commit(ctx)
 				l.note(once, err)
 				if (err == nil) != c.commit && !c.either {
 					t.Errorf("commit: %v, want success %v", err, c.commit)
 				}
-				p.next.Store(int32(c.f))
+				p.Next(c.f)
 				var runs atomic.Int32
 				err = s.Do(t.Context(), func(ctx context.Context) error {
 					runs.Add(1)
@@ -210,10 +210,8 @@ func TestAnUnansweredCommitIsResolvedByReading(t *testing.T) {
 					t.Errorf("the unit ran %d times, want %d", runs.Load(), want)
 				}
 			}
-			for p.held.Load() > 0 {
-				time.Sleep(10 * time.Millisecond)
-			}
-			if got := p.struck.Load(); got != 12 {
+			p.Settle()
+			if got := p.Struck(); got != 12 {
 				t.Errorf("the proxy struck %d times, want 12", got)
 			}
 			l.check(t, s)
