@@ -2,12 +2,12 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -41,7 +41,11 @@ func (p *product) runTwoNodes() {
 		p.runNode(cfg, open)
 		p.rotation.alive = append(p.rotation.alive, cfg.Listen)
 	}
-	p.balance(port)
+	balancer := balance(p.t, port, p.rotation.next)
+	one := &running{ended: make(chan error, 1)}
+	one.cancel = func() { one.ended <- balancer.Close() }
+	// First to stop: nobody is sent to a node that is gone.
+	p.nodes = append([]*running{one}, p.nodes...)
 }
 
 // rotation is who gets the next request.
@@ -51,11 +55,47 @@ type rotation struct {
 	turn  int
 }
 
-func (r *rotation) next() string {
+// next returns all addresses, in the order in which they are tried.
+func (r *rotation) next() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn++
-	return r.alive[r.turn%len(r.alive)]
+	n := r.turn % len(r.alive)
+	return slices.Concat(r.alive[n:], r.alive[:n])
+}
+
+// goneHeader marks an answer of the balancer itself: the node that had the request
+// went away.
+const goneHeader = "X-Node-Gone"
+
+// balance serves until it is closed. A node that takes no connection is passed over, as
+// balancers do; a request that a node has had is not sent to another.
+func balance(t *testing.T, port string, order func() []string) *http.Server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+		for _, address := range order() {
+			var d net.Dialer
+			if conn, err = d.DialContext(ctx, network, address); err == nil {
+				return conn, nil
+			}
+		}
+		return nil, err
+	}
+	balancer := &http.Server{Handler: &httputil.ReverseProxy{
+		Director:  func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", "nodes" },
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			w.Header().Set(goneHeader, err.Error())
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	}}
+	go func() { _ = balancer.Serve(l) }()
+	t.Cleanup(func() { _ = balancer.Close() })
+	return balancer
 }
 
 // lose takes the second node away for good: the balancer notices, nobody else may.
@@ -70,27 +110,6 @@ func (p *product) lose() {
 		p.t.Errorf("the node ended with %v", err)
 	}
 	p.nodes = p.nodes[:last]
-}
-
-func (p *product) balance(port string) {
-	p.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	balancer := &http.Server{Handler: &httputil.ReverseProxy{Director: func(r *http.Request) {
-		r.URL.Scheme, r.URL.Host = "http", p.rotation.next()
-	}}}
-	one := &running{ended: make(chan error, 1), cancel: func() { _ = balancer.Close() }}
-	go func() {
-		err := balancer.Serve(l)
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
-		}
-		one.ended <- err
-	}()
-	// First to stop: nobody is sent to a node that is gone.
-	p.nodes = append([]*running{one}, p.nodes...)
 }
 
 // Nothing of a pending sign-in, of an enrolment or of a session is in a node.

@@ -122,7 +122,7 @@ func TestTerminatedBackendsLoseAndRepeatNothing(t *testing.T) {
 	server := pgtest.Shared(t)
 	dsn := server.Database(t)
 	s := openAt(t, dsn, Options{MaxConns: 6})
-	database := dsn[strings.LastIndexByte(dsn, '/')+1 : strings.IndexByte(dsn, '?')]
+	database := pgtest.Name(dsn)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	var l ledger

@@ -21,7 +21,7 @@ func TestOpenRefusesWithASentence(t *testing.T) {
 	as := func(user, database string) string {
 		return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", user, secret, server.Addr(), database)
 	}
-	name := func(dsn string) string { return dsn[strings.LastIndexByte(dsn, '/')+1 : strings.IndexByte(dsn, '?')] }
+	name := pgtest.Name
 	prepared := func(opened bool, sql ...string) string {
 		dsn := server.Database(t)
 		if opened {
@@ -119,7 +119,7 @@ func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
 	}
 	// As if the first migration had been interrupted where schema changes are not
 	// transactional: everything is there but the version.
-	pgtest.Shared(t).Exec(t, dsn[strings.LastIndexByte(dsn, '/')+1:strings.IndexByte(dsn, '?')], "UPDATE anteroom_schema SET version = 0")
+	pgtest.Shared(t).Exec(t, pgtest.Name(dsn), "UPDATE anteroom_schema SET version = 0")
 	s = openAt(t, dsn, Options{})
 	if got, err := s.Meta(t.Context(), "a"); err != nil || got != "1" {
 		t.Errorf("got %q, %v", got, err)
@@ -130,7 +130,7 @@ func TestReadySaysWhyNot(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	dsn := server.Database(t)
-	database := dsn[strings.LastIndexByte(dsn, '/')+1 : strings.IndexByte(dsn, '?')]
+	database := pgtest.Name(dsn)
 	s := openAt(t, dsn, Options{})
 	for _, c := range []struct{ spoil, mend, want string }{
 		{"UPDATE anteroom_schema SET version = 99", "UPDATE anteroom_schema SET version = 1", "newer Anteroom"},

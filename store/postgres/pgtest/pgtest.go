@@ -272,6 +272,12 @@ func (s *Server) Database(t testing.TB) string {
 	return s.DSN(name)
 }
 
+// Name returns the database that a connection string of a server names.
+func Name(dsn string) string {
+	name, _, _ := strings.Cut(dsn[strings.LastIndexByte(dsn, '/')+1:], "?")
+	return name
+}
+
 // Exec runs statements in a database, as its superuser.
 func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 	t.Helper()
