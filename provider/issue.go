@@ -26,6 +26,9 @@ func (p *Provider) reparse(ctx context.Context, in flow.Interaction) (*authoriza
 	if in.Kind != flow.KindAuthorize || in.ClientID != original.Get("client_id") {
 		return nil, fmt.Errorf("interaction %q is no authorization request", in.ID)
 	}
+	if original, err = p.pullAgain(ctx, original); err != nil {
+		return nil, err
+	}
 	return p.parse(ctx, original)
 }
 

@@ -155,13 +155,41 @@ func (p *Provider) pull(ctx context.Context, in params) (params, error) {
 	if err != nil {
 		return in, fmt.Errorf("load pushed request: %w", err)
 	}
+	return p.openPushed(row)
+}
+
+// openPushed returns the parameters of a pushed request.
+func (p *Provider) openPushed(row store.PushedRequest) (params, error) {
 	plain, err := p.seal.Open(sealPushed, row.Hash, row.Sealed)
 	if err != nil {
-		return in, fmt.Errorf("open pushed request: %w", err)
+		return params{}, fmt.Errorf("open pushed request: %w", err)
 	}
 	out, err := keptParams(string(plain))
 	out.pushed = row.Hash
 	return out, err
+}
+
+// pullAgain is pull for the second check: whoever began in time may finish, so
+// that an expired or used request is still read, to know where the answer goes.
+// That one reference yields one code is the matter of usePushed.
+func (p *Provider) pullAgain(ctx context.Context, in params) (params, error) {
+	if in.pushed == "" {
+		return in, nil
+	}
+	row, err := p.store.PushedRequest(ctx, in.pushed, p.now())
+	if errors.Is(err, store.ErrExpired) || errors.Is(err, store.ErrConsumed) {
+		err = nil
+	}
+	if err == nil && row.ClientID != in.Get("client_id") {
+		err = fmt.Errorf("pushed by %q: %w", row.ClientID, store.ErrNotFound)
+	}
+	if over(err) {
+		return in, stop("What the portal asked for (request_uri) is no longer kept.", err)
+	}
+	if err != nil {
+		return in, fmt.Errorf("load pushed request: %w", err)
+	}
+	return p.openPushed(row)
 }
 
 // keptParams reads what authorization.keep wrote.

@@ -85,6 +85,53 @@ func TestAReferenceWorksUntilItsCodeIsIssued(t *testing.T) {
 	}
 }
 
+// Of a pushed request the browser carries a reference, however large the request
+// is; everything that is needed later is read again from the store.
+func TestAPushedRequestStaysInTheStore(t *testing.T) {
+	r := newRig(t)
+	large := `{"id_token":{"` + strings.Repeat("x", 12<<10) + `":null}}`
+	v := r.push(ask("web", "claims", large), basic("web"))
+	if got := r.answerOf(r.get(PathAuthorize, v)); got.Get("code") == "" || got.Get("state") != "the state" {
+		t.Fatalf("got %v", got)
+	}
+	if n := len(r.hub.last.Params); n > 200 {
+		t.Errorf("the browser carries %d bytes: %s", n, r.hub.last.Params)
+	}
+	// Refused late, after the reference expired and even after it was used: the
+	// client is told, with its state.
+	v = r.push(ask("web", "response_mode", "fragment"), basic("web"))
+	r.hub.refuse = &flow.ProtocolError{Code: "access_denied"}
+	r.hub.pending = func(in flow.Interaction) flow.Interaction {
+		r.pass(time.Hour)
+		return in
+	}
+	loc, err := r.get(PathAuthorize, v).Location()
+	if err != nil || !strings.Contains(loc.Fragment, "error=access_denied") || !strings.Contains(loc.Fragment, "the+state") {
+		t.Errorf("refused late: %v, %v", loc, err)
+	}
+}
+
+// A reference is worth something to its client only, and nothing when the request
+// is gone.
+func TestAReferenceToARequestThatIsGoneOrAnothersIsAPage(t *testing.T) {
+	for name, change := range map[string]func(r *rig, in *flow.Interaction){
+		"gone": func(r *rig, in *flow.Interaction) { in.Params = "client_id=web&request_uri=nothing" },
+		"another client's": func(r *rig, in *flow.Interaction) {
+			in.ClientID, in.Params = "two", strings.Replace(in.Params, "client_id=web", "client_id=two", 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			v := r.push(ask("web"), basic("web"))
+			r.hub.pending = func(in flow.Interaction) flow.Interaction { change(r, &in); return in }
+			res := r.get(PathAuthorize, v)
+			if res.StatusCode != 400 || res.Header.Get("Location") != "" || !strings.Contains(res.text, "request_uri") {
+				t.Errorf("got %d %v %s", res.StatusCode, res.Header, res.text)
+			}
+		})
+	}
+}
+
 // RFC 9126 section 2.2: short-lived; but whoever began in time may take longer.
 func TestAReferenceExpires(t *testing.T) {
 	r := newRig(t)

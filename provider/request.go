@@ -40,15 +40,17 @@ var kept = []string{
 	"login_hint", "ui_locales", "claims_locales", "display", "resource", "dpop_jkt",
 }
 
+// keep writes the parameters for the second check. Of a pushed request they are
+// in the store already: a reference leads there.
 func (a *authorization) keep() string {
+	if a.pushed != "" {
+		return url.Values{"client_id": {a.client.ID}, keptPushed: {a.pushed}}.Encode()
+	}
 	out := url.Values{}
 	for _, name := range kept {
 		if all, ok := a.Values[name]; ok {
 			out[name] = all
 		}
-	}
-	if a.pushed != "" {
-		out.Set(keptPushed, a.pushed)
 	}
 	if a.signed {
 		out.Set(keptSigned, "signed")
