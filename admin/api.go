@@ -85,8 +85,12 @@ type API struct {
 	// CheckClient says what is wrong with how a client is to prove itself, by
 	// metadata (the rules are the provider's). It may be nil.
 	CheckClient func(c store.Client) map[string]string
-	Now         func() time.Time
-	Log         *slog.Logger
+	// SettleSubject decides whom a client's subjects are made for, and says what
+	// stands against it (the rules are the provider's); before is nil if it is new.
+	// It may be nil.
+	SettleSubject func(ctx context.Context, before, c *store.Client) map[string]string
+	Now           func() time.Time
+	Log           *slog.Logger
 }
 
 // Actor is who acts. Authentication puts it into the context.

@@ -38,7 +38,9 @@ var metadata = map[string]metadataKind{
 	"tls_client_auth_san_ip": textValue, "tls_client_auth_san_email": textValue,
 	"tls_client_certificate_bound_access_tokens": boolValue, "dpop_bound_access_tokens": boolValue, "dpop_nonce_required": boolValue,
 	"backchannel_logout_uri": webValue, "frontchannel_logout_uri": webValue, "policy_uri": webValue, "tos_uri": webValue,
-	"request_uris": listValue, "token_exchange": objectValue, "jwt_bearer_issuers": listValue,
+	"request_uris": listValue,
+	"subject_type": textValue, "sector_identifier_uri": webValue, "initiate_login_uri": webValue,
+	"token_exchange": objectValue, "jwt_bearer_issuers": listValue,
 	"require_pushed_authorization_requests": boolValue, "require_signed_request_object": boolValue,
 }
 

@@ -160,6 +160,9 @@ func (a *API) registerClient(c call, in RegisterClient) (Registered, error) {
 		checkMetadata(*in.Metadata, &found)
 	}
 	a.checkClient(row, &found)
+	if len(found) == 0 {
+		a.settleSubject(c.ctx, nil, &row, &found)
+	}
 	if err := found.problem(); err != nil {
 		return Registered{}, err
 	}
@@ -238,9 +241,16 @@ func (a *API) changeClient(c call, in ChangeClient) (Registered, error) {
 	if err := unknown.problem(); err != nil {
 		return Registered{}, err
 	}
+	settle, err := a.settledSubject(c.ctx, id, in)
+	if err != nil {
+		return Registered{}, notFound(err, "client", id)
+	}
 	var row store.Client
-	err := a.Store.Do(c.ctx, func(ctx context.Context) (err error) {
+	err = a.Store.Do(c.ctx, func(ctx context.Context) (err error) {
 		row, err = a.Store.UpdateClient(ctx, id, func(now *store.Client) error {
+			if err := settle(now); err != nil {
+				return err
+			}
 			in.apply(now)
 			now.UpdatedAt = at
 			secret = ""

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -295,4 +296,57 @@ func TestSecretsThatSignAreDerived(t *testing.T) {
 		t.Errorf("a secret for a client that has no use for it: %+v", fourth)
 	}
 	r.refuse(422, "POST", "/clients/web/rotate-secret", map[string]any{})
+}
+
+// OpenID Connect Core section 8: whom subjects are made for is decided before
+// anything is written, and holds for the row that was looked at.
+func TestWhomSubjectsAreMadeFor(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	during := func() {}
+	r.api.SettleSubject = func(ctx context.Context, before, c *store.Client) map[string]string {
+		during()
+		if before != nil && before.Settings["subject_type"] != c.Settings["subject_type"] {
+			return map[string]string{"subject_type": "everybody would become a stranger"}
+		}
+		c.Settings["sector_identifier"] = strings.Join(c.RedirectURIs, " ")
+		return nil
+	}
+	sector := func() any {
+		t.Helper()
+		c, err := r.db.Client(t.Context(), "pair")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Settings["sector_identifier"]
+	}
+	var out admin.Registered
+	r.do("POST", "/clients", map[string]any{
+		"client_id": "pair", "application": "analytics", "redirect_uris": []string{"https://a.example/1"},
+		"metadata": map[string]any{"subject_type": "pairwise", "initiate_login_uri": "https://a.example/start"},
+	}, &out)
+	if out.Metadata["subject_type"] != "pairwise" || out.Metadata["sector_identifier"] != nil || sector() != "https://a.example/1" {
+		t.Errorf("made %+v for %v", out.Metadata, sector())
+	}
+	r.do("PATCH", "/clients/pair", map[string]any{"redirect_uris": []string{"https://a.example/2"}}, &out)
+	if sector() != "https://a.example/2" {
+		t.Errorf("made for %v", sector())
+	}
+	for _, kind := range []string{"public", ""} {
+		got := fieldsOf(r.refuse(400, "PATCH", "/clients/pair", map[string]any{"metadata": map[string]any{"subject_type": kind}}))
+		if !slices.Equal(got, []string{"metadata.subject_type"}) {
+			t.Errorf("%q: mistakes %v", kind, got)
+		}
+	}
+	r.refuse(400, "PATCH", "/clients/pair", map[string]any{"metadata": map[string]any{"initiate_login_uri": "http://a.example/start"}})
+	// Somebody else changes the client while its sector is fetched.
+	during = func() {
+		during = func() {}
+		r.now = r.now.Add(time.Second)
+		r.do("PATCH", "/clients/pair", map[string]any{"redirect_uris": []string{"https://b.example/"}}, nil)
+	}
+	r.refuse(409, "PATCH", "/clients/pair", map[string]any{"redirect_uris": []string{"https://a.example/3"}})
+	if sector() != "https://b.example/" {
+		t.Errorf("made for %v", sector())
+	}
 }

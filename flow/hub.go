@@ -51,6 +51,7 @@ type Hub struct {
 	// Engine is the provider; set once, before the first request.
 	Engine Engine
 
+	issuer      string
 	store       Store
 	seal        *seal.Keyring
 	pages       *templates.Renderer
@@ -70,7 +71,7 @@ func New(o Options) (*Hub, error) {
 		return nil, fmt.Errorf("issuer %q is not a URL", o.Issuer)
 	}
 	h := &Hub{
-		store: o.Store, seal: o.Seal, pages: o.Pages, mayEnter: o.MayEnter,
+		issuer: o.Issuer, store: o.Store, seal: o.Seal, pages: o.Pages, mayEnter: o.MayEnter,
 		sessionLife: o.SessionLifetime, pendingLife: o.InteractionLifetime,
 		now: func() time.Time { return store.Time(o.Now()) },
 	}

@@ -111,9 +111,14 @@ func (h *Hub) portals(ctx context.Context, a store.Account) ([]templates.Brand, 
 		if err != nil {
 			return nil, fmt.Errorf("check access: %w", err)
 		}
-		if ok {
-			open = append(open, *Brand(app))
+		if !ok {
+			continue
 		}
+		brand := Brand(app)
+		if brand.URL, err = h.launch(ctx, a, app); err != nil {
+			return nil, err
+		}
+		open = append(open, *brand)
 	}
 	return open, nil
 }
@@ -144,8 +149,12 @@ func (h *Hub) Activated(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("load terms of %q: %w", app.ID, err)
 	}
+	portal, err := h.launch(r.Context(), account, app)
+	if err != nil {
+		return err
+	}
 	return h.pages.Page(w, http.StatusOK, &templates.Activated{
 		Frame: templates.Frame{Portal: Brand(app), Progress: Progress("", len(terms) > 0)},
-		Name:  account.DisplayName(), PortalURL: app.LaunchURL,
+		Name:  account.DisplayName(), PortalURL: portal,
 	})
 }

@@ -57,7 +57,11 @@ func (p *Provider) applyMetadata(ctx context.Context, c *store.Client, in map[st
 			return err
 		}
 	}
-	return p.applySubject(ctx, c, in)
+	c.Settings[settingSubjectType] = "public"
+	if v, sent := in[settingSubjectType]; sent {
+		c.Settings[settingSubjectType] = v
+	}
+	return p.settleSubject(ctx, c)
 }
 
 func (p *Provider) applyKind(c *store.Client, in map[string]any) error {
@@ -164,66 +168,6 @@ func (p *Provider) applyAuthentication(c *store.Client, in map[string]any) error
 		return badMetadata("jwks and jwks_uri are not used together (RFC 7591 section 2).")
 	case c.TokenEndpointAuthMethod == "private_key_jwt" && !keys && !uri:
 		return badMetadata("private_key_jwt needs jwks or jwks_uri.")
-	}
-	return nil
-}
-
-// applySubject is OpenID Connect Core section 8.1 and Registration section 5.
-func (p *Provider) applySubject(ctx context.Context, c *store.Client, in map[string]any) error {
-	kind := "public"
-	if v, sent := in[settingSubjectType]; sent {
-		kind = text1(v)
-	}
-	if kind != "public" && kind != pairwise {
-		return badMetadata("subject_type is public or pairwise.")
-	}
-	c.Settings[settingSubjectType] = kind
-	sector := text1(c.Settings["sector_identifier_uri"])
-	if sector != "" {
-		if err := p.checkSector(ctx, sector, c.RedirectURIs); err != nil {
-			return err
-		}
-	}
-	if kind != pairwise {
-		return nil
-	}
-	if sector == "" {
-		sector = c.RedirectURIs[0]
-		for _, uri := range c.RedirectURIs {
-			if hostOf(uri) != hostOf(sector) {
-				return badMetadata("redirect_uris have several hosts: pairwise subjects need a sector_identifier_uri.")
-			}
-		}
-	}
-	if c.Settings[settingSector] = hostOf(sector); hostOf(sector) == "" {
-		return badMetadata("redirect_uris have no host: pairwise subjects need a sector_identifier_uri.")
-	}
-	return nil
-}
-
-func hostOf(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Hostname())
-}
-
-// checkSector fetches the list of a sector: only clients that are in it share
-// its subjects.
-func (p *Provider) checkSector(ctx context.Context, sector string, uris []string) error {
-	body, err := p.fetch.Newer(ctx, sector, 0)
-	if err != nil {
-		return badMetadata("sector_identifier_uri could not be fetched.").because(err)
-	}
-	var list []string
-	if err := json.Unmarshal(body, &list); err != nil {
-		return badMetadata("sector_identifier_uri is not a JSON array of URIs.").because(err)
-	}
-	for _, uri := range uris {
-		if !contains(list, uri) {
-			return badMetadata("sector_identifier_uri does not list %s.", uri)
-		}
 	}
 	return nil
 }

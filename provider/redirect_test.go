@@ -129,3 +129,50 @@ func TestUnsafeRegisteredAddressesAreNotFollowed(t *testing.T) {
 		}
 	}
 }
+
+// RFC 8252 sections 7.3 and 8.3: a native client listens at whatever port is free.
+// The code goes to that port, and is redeemed for that address alone.
+func TestNativeClientsListenAtAnyPort(t *testing.T) {
+	r := newRig(t)
+	registered := []string{"http://127.0.0.1/cb", "http://[::1]/cb", "http://localhost/cb"}
+	if err := changeClient("native", func(c *store.Client) { c.RedirectURIs = registered })(r); err != nil {
+		t.Fatal(err)
+	}
+	for _, uri := range []string{
+		"http://127.0.0.1:51234/cb", "http://[::1]:51234/cb", "http://localhost:51234/cb", "http://localhost/cb",
+	} {
+		res := r.get(PathAuthorize, ask("native", "redirect_uri", uri))
+		to := must(res.Location())(t)
+		code := to.Query().Get("code")
+		to.RawQuery = ""
+		if to.String() != uri || code == "" {
+			t.Errorf("%s: the code goes to %s", uri, res.Header.Get("Location"))
+		}
+		form := redemption(code)
+		form.Set("redirect_uri", strings.Replace(uri, "/cb", ":1/cb", 1))
+		if strings.Contains(uri, ":51234") {
+			form.Set("redirect_uri", strings.Replace(uri, "51234", "51235", 1))
+		}
+		r.wantError(r.post(PathToken, form, publicly("native")), 400, "invalid_grant")
+		form = redemption(r.code(ask("native", "redirect_uri", uri)))
+		form.Set("redirect_uri", uri)
+		if got := r.post(PathToken, form, publicly("native")); got.StatusCode != 200 {
+			t.Errorf("%s: %d %s", uri, got.StatusCode, got.text)
+		}
+	}
+	for _, uri := range []string{
+		"http://127.0.0.2:51234/cb", "https://127.0.0.1:51234/cb", "http://localhost:51234/other", "http://localhost.evil.example:51234/cb",
+		"http://localhost:51234@evil.example/cb", "http://127.0.0.1:51234/cb?x", "http://0.0.0.0:51234/cb",
+	} {
+		if res := r.get(PathAuthorize, ask("native", "redirect_uri", uri)); res.StatusCode != 400 || res.Header.Get("Location") != "" {
+			t.Errorf("%s: %d to %s", uri, res.StatusCode, res.Header.Get("Location"))
+		}
+	}
+	// Others are held to what they registered.
+	if err := changeClient("native", func(c *store.Client) { c.ApplicationType = "web" })(r); err != nil {
+		t.Fatal(err)
+	}
+	if res := r.get(PathAuthorize, ask("native", "redirect_uri", "http://127.0.0.1:51234/cb")); res.StatusCode != 400 {
+		t.Errorf("a web client at another port: %d", res.StatusCode)
+	}
+}

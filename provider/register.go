@@ -225,6 +225,9 @@ func (p *Provider) updateClient(r *http.Request, id string) (map[string]any, err
 	if err := p.applyMetadata(ctx, &next, in); err != nil {
 		return nil, err
 	}
+	if subjectsMove(before, next) {
+		return nil, badMetadata("%s: %s.", settingSubjectType, subjectsStay)
+	}
 	now := p.now()
 	var after store.Client
 	err = p.store.Do(ctx, func(ctx context.Context) error {

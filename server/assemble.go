@@ -167,7 +167,7 @@ func (r *Rooms) administration(cfg config.Config, log *slog.Logger) {
 	backup, _ := r.Store.(admin.Backup)
 	api := &admin.API{
 		Store: r.Store, Accounts: r.Accounts, Keys: r.Provider.Keys(), Backup: backup, Scratch: cfg.DataDir, Mail: r.MailSender, SendsMail: cfg.SMTP.Host != "",
-		Seal: r.Seal, Issuer: cfg.Issuer, CheckRedirectURI: provider.CheckRedirectURI, CheckClient: r.Provider.CheckClient, Now: r.Now, Log: log,
+		Seal: r.Seal, Issuer: cfg.Issuer, CheckRedirectURI: provider.CheckRedirectURI, CheckClient: r.Provider.CheckClient, SettleSubject: r.Provider.SettleSubject, Now: r.Now, Log: log,
 	}
 	r.Admin = admin.AsOperator(api.Handler())
 }
