@@ -61,6 +61,8 @@ func TestClientAuthentication(t *testing.T) {
 			}
 			if challenge := res.Header.Get("WWW-Authenticate"); (c.status == 401) != strings.HasPrefix(challenge, `Basic realm="`) {
 				t.Errorf("WWW-Authenticate %q", challenge)
+			} else if c.status == 401 && !strings.Contains(challenge, `, error="`+c.code+`"`) { // libraries read the header first
+				t.Errorf("WWW-Authenticate %q does not say %s", challenge, c.code)
 			}
 		})
 	}

@@ -98,12 +98,13 @@ type errorAnswer struct {
 	Description string `json:"error_description,omitempty"`
 }
 
-// fail answers a machine: JSON, never cached (RFC 6749 section 5.2).
+// fail answers a machine: JSON, never cached (RFC 6749 section 5.2). The challenge
+// that goes with 401 says why, too: libraries stop reading there.
 func (p *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := asRefusal(err)
 	p.logRefusal(r, e)
 	if e.status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+p.issuer+`", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+p.issuer+`", charset="UTF-8", error="`+e.Code+`", error_description="`+e.Description+`"`)
 	}
 	if e.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "2")
