@@ -33,6 +33,24 @@ build: ## build bin/anteroom, one static stripped binary
 deps: # what the tests need: installed on Debian and Ubuntu as root, else named
 	@.ci/deps
 
+# Libraries of others, as their locks name them; their set-up scripts do not run.
+NODE_LOCK   := e2e/interop/node/package-lock.json
+PYTHON_LOCK := e2e/interop/python/requirements.txt
+NODE_DONE   := e2e/interop/node/node_modules/.installed
+PYTHON_DONE := e2e/interop/python/.venv/.installed
+
+.PHONY: interop
+interop: deps $(NODE_DONE) $(PYTHON_DONE) ## the libraries that sign in at us in the tests: installed again when a lock changed
+
+$(NODE_DONE): $(NODE_LOCK) e2e/interop/node/package.json
+	cd $(<D) && npm ci --ignore-scripts
+	touch $@
+
+$(PYTHON_DONE): $(PYTHON_LOCK)
+	rm -rf $(@D) && python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
+
 .PHONY: check
 check: ## gofmt and go vet, nothing to install
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -40,7 +58,7 @@ check: ## gofmt and go vet, nothing to install
 	$(GO) vet ./...
 
 .PHONY: test
-test: deps check ## everything: checks, then all tests with the race detector and a real browser
+test: deps check interop ## everything: checks, then all tests with the race detector, a real browser and other people's libraries
 	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Journey|One' ./e2e
 	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 30m ./...
 

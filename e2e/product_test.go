@@ -69,16 +69,16 @@ func (c *clock) nextStep() {
 }
 
 // start starts a product with the demo's applications and nobody in it.
-func start(t *testing.T) *product {
+func start(t *testing.T, changes ...func(*config.Config)) *product {
 	t.Helper()
 	if os.Getenv("ANTEROOM_E2E_STORE") == "postgres" {
-		return startOver(t, pgtest.Database(t))
+		return startOver(t, pgtest.Database(t), changes...)
 	}
-	return startOver(t, "")
+	return startOver(t, "", changes...)
 }
 
 // startOver starts one node over a file, or two over the database of dsn.
-func startOver(t *testing.T, dsn string) *product {
+func startOver(t *testing.T, dsn string, changes ...func(*config.Config)) *product {
 	t.Helper()
 	p := &product{t: t, dir: t.TempDir(), clock: &clock{}, dsn: dsn}
 	_, p.log = newLog(t)
@@ -86,6 +86,10 @@ func startOver(t *testing.T, dsn string) *product {
 	p.issuer = fmt.Sprintf("http://localhost:%d", port)
 	p.startMail()
 	p.configure(port)
+	for _, change := range changes {
+		change(&p.cfg)
+	}
+	p.issuer = p.cfg.Issuer
 	p.run()
 	p.op = demo.NewOperator(p.cfg.AdminSocket())
 	p.startPortals()

@@ -139,7 +139,7 @@ func documents(t *testing.T) map[string]string {
 		}
 		if d.IsDir() {
 			switch d.Name() {
-			case ".git", "bin", "data", "shots", "node_modules", "testdata":
+			case ".git", "bin", "data", "shots", "node_modules", ".venv", "testdata":
 				return filepath.SkipDir
 			}
 			return nil

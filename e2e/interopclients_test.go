@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"anteroom/admin"
+	"anteroom/config"
+	"anteroom/internal/demo"
+)
+
+const (
+	partyFarewell    = "http://localhost:9/bye"
+	deviceGrant      = "urn:ietf:params:oauth:grant-type:device_code"
+	exchangeGrant    = "urn:ietf:params:oauth:grant-type:token-exchange"
+	partyScope       = "openid profile email roles offline_access"
+	registrationWord = "an initial access token of the interoperability tests"
+)
+
+// registers lets whoever has the word register clients.
+func registers(c *config.Config) {
+	c.Registration = config.Registration{Mode: config.RegistrationToken, Token: config.Secret(registrationWord)}
+}
+
+// wanted is what a client is registered with; what is left out has the defaults
+// of a portal.
+type wanted struct {
+	auth, scope, kind string
+	grants            []string
+	redirect          []string // nil: partyRedirect; empty: none
+	keys              bool     // a key of its own, in the program's settings
+	metadata          map[string]any
+}
+
+// client registers a client of PCC, and tells the program about it.
+func (d *drama) client(id string, w wanted) {
+	d.t.Helper()
+	if w.redirect == nil {
+		w.redirect = []string{partyRedirect}
+	}
+	farewell := []string{}
+	if len(w.redirect) > 0 {
+		farewell = []string{partyFarewell}
+	}
+	in := admin.RegisterClient{ID: id, Application: demo.PCC, ChangeClient: admin.ChangeClient{
+		RedirectURIs: &w.redirect, PostLogoutRedirectURIs: &farewell, TokenEndpointAuthMethod: &w.auth,
+	}}
+	if w.grants != nil {
+		in.GrantTypes = &w.grants
+	}
+	if w.scope != "" {
+		in.Scope = &w.scope
+	}
+	if w.kind != "" {
+		in.ApplicationType = &w.kind
+	}
+	told := map[string]any{"id": id}
+	if w.metadata == nil {
+		w.metadata = map[string]any{}
+	}
+	if w.keys {
+		private, public := keyPair(d.t, id)
+		w.metadata["jwks"] = map[string]any{"keys": []any{public}}
+		told["key"] = private
+	}
+	if len(w.metadata) > 0 {
+		in.Metadata = &w.metadata
+	}
+	var made admin.Registered
+	d.p.do(http.MethodPost, "/clients", in, &made)
+	if made.Secret != "" {
+		told["secret"] = made.Secret
+	}
+	d.settings["clients"].(map[string]any)[id] = told
+}
+
+// keyPair makes a key for ES256, as JWKs.
+func keyPair(t *testing.T, id string) (private, public map[string]any) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range []struct {
+		key  any
+		into *map[string]any
+	}{{key, &private}, {key.Public(), &public}} {
+		raw, err := json.Marshal(jose.JSONWebKey{Key: one.key, KeyID: id + "-key", Algorithm: "ES256", Use: "sig"})
+		if err == nil {
+			err = json.Unmarshal(raw, one.into)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return private, public
+}
+
+// everyKind registers a client for each way that libraries authenticate and ask.
+func (d *drama) everyKind() {
+	d.t.Helper()
+	d.settings["registration"] = registrationWord
+	none := []string{}
+	d.client("web", wanted{auth: "client_secret_basic", scope: partyScope})
+	d.client("key", wanted{auth: "private_key_jwt", scope: partyScope, keys: true})
+	d.client("bound", wanted{auth: "client_secret_basic", scope: partyScope, metadata: map[string]any{
+		"dpop_bound_access_tokens": true, "dpop_nonce_required": true, "require_pushed_authorization_requests": true,
+	}})
+	d.client("machine", wanted{auth: "private_key_jwt", scope: "reports.read email", keys: true, redirect: none,
+		grants:   []string{"client_credentials", exchangeGrant},
+		metadata: map[string]any{"token_exchange": map[string]any{"clients": []string{"web"}}},
+	})
+	d.client("secretly", wanted{auth: "client_secret_jwt", redirect: none})
+	d.client("tv", wanted{auth: "none", scope: "openid email", kind: "native", redirect: none, grants: []string{deviceGrant}})
+}
+
+func TestInteropOpenIDClient(t *testing.T) {
+	runtimeOf(t, "node")
+	p := start(t, registers)
+	d := p.stage(t, "olga@acme.example")
+	d.everyKind()
+	d.play("node", "openid-client.js", "sign-in", "userinfo", "refresh", "introspection", "revocation", "sign-out",
+		"pushed request", "signed request", "pushed and signed request", "signed answer", "DPoP",
+		"client credentials", "token exchange", "client_secret_jwt", "device grant", "dynamic registration",
+		"refused: another nonce", "refused: another issuer", "refused: another verifier")
+}
