@@ -191,7 +191,7 @@ func TestOldCodesAreNotExchanged(t *testing.T) {
 func TestEachFigureIsOneLineOfJSON(t *testing.T) {
 	r := Report{
 		About: About{Version: "v"}, Skipped: []string{"commits: no strace"},
-		Figures: []Figure{{What: "memory, idle", Value: 1, Unit: "MB", Limit: 60}}, Commits: []Commits{{Request: "refresh", Syncs: 2, Commits: 1, Limit: 1}},
+		Figures: []Figure{{What: "memory, idle", Value: 1, Unit: "MB", Limit: 60}}, Commits: []Commits{{Request: "refresh", Seen: 2, Commits: 1, Limit: 1}},
 		Costs: []Cost{{What: "sign-in", Ratio: 1.1}}, Loads: []Load{{Scenario: "jwks", Clients: 16, Failed: 1, Failure: "status 500"}},
 	}
 	var lines, table strings.Builder

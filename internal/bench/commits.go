@@ -7,13 +7,23 @@ import (
 	"time"
 )
 
-// Commits is a row: how often one request makes the server sync its file.
+// Commits is a row: how often one request makes the store commit. Seen is what
+// that was found by: calls of fdatasync on the file, transactions that wrote on
+// PostgreSQL (the audit log is chained in transactions of its own, afterwards).
 type Commits struct {
+	Store   string  `json:"store"`
 	Request string  `json:"request"`
-	Times   int     `json:"times"`     // it was sent
-	Syncs   float64 `json:"fdatasync"` // median
-	Commits float64 `json:"commits"`   // syncs by syncsPerCommit
-	Limit   float64 `json:"limit"`     // in commits
+	Times   int     `json:"times"`   // it was sent
+	Seen    float64 `json:"seen"`    // median
+	Commits float64 `json:"commits"` // median
+	Limit   float64 `json:"limit"`   // in commits
+}
+
+// reading is what a counter shows.
+type reading struct{ seen, commits float64 }
+
+func (r reading) since(before reading) reading {
+	return reading{r.seen - before.seen, r.commits - before.commits}
 }
 
 // budget is the design's, in commits; whatever is not in it has 0.
@@ -30,56 +40,57 @@ const (
 	wholeSignIn   = "a whole sign-in, tokens included"
 )
 
-// counter counts syncs of requests in the output of strace.
+// counter counts the commits of requests.
 type counter struct {
-	file  string
+	store string
+	read  func(ctx context.Context) (reading, error)
 	order []string
-	syncs map[string][]float64
+	found map[string][]reading
 }
 
-// watch counts what one request leads to. A call is in the file before the
-// server goes on, and so before it answers.
-func (c *counter) watch(name string, do func() error) error {
-	before, err := countSyncs(c.file)
+// watch counts what one request leads to.
+func (c *counter) watch(ctx context.Context, name string, do func() error) error {
+	before, err := c.read(ctx)
 	if err != nil {
 		return err
 	}
 	if err := do(); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	after, err := countSyncs(c.file)
+	after, err := c.read(ctx)
 	if err != nil {
 		return err
 	}
-	c.add(name, float64(after-before))
+	c.add(name, after.since(before))
 	return nil
 }
 
-func (c *counter) add(name string, syncs float64) {
-	if c.syncs == nil {
-		c.syncs = map[string][]float64{}
+func (c *counter) add(name string, r reading) {
+	if c.found == nil {
+		c.found = map[string][]reading{}
 	}
-	if c.syncs[name] == nil {
+	if c.found[name] == nil {
 		c.order = append(c.order, name)
 	}
-	c.syncs[name] = append(c.syncs[name], syncs)
+	c.found[name] = append(c.found[name], r)
 }
 
 func (c *counter) rows() []Commits {
 	var rows []Commits
 	for _, name := range c.order {
-		m := median(c.syncs[name])
+		found := c.found[name]
 		rows = append(rows, Commits{
-			Request: name, Times: len(c.syncs[name]), Syncs: m, Commits: m / syncsPerCommit, Limit: budget[name],
+			Store: c.store, Request: name, Times: len(found), Limit: budget[name],
+			Seen:    medianOf(found, func(r reading) float64 { return r.seen }),
+			Commits: medianOf(found, func(r reading) float64 { return r.commits }),
 		})
 	}
 	return rows
 }
 
 // countCommits lives through whole sign-ins and everything that a portal does,
-// one request at a time, with the server under strace.
-func (b *Bench) countCommits(ctx context.Context, file string, times int) ([]Commits, error) {
-	c := &counter{file: file}
+// one request at a time.
+func (b *Bench) countCommits(ctx context.Context, c *counter, times int) ([]Commits, error) {
 	for range times {
 		who, code, ok, err := b.Crowd.take()
 		if err != nil || !ok {
@@ -89,7 +100,7 @@ func (b *Bench) countCommits(ctx context.Context, file string, times int) ([]Com
 			return nil, err
 		}
 	}
-	err := c.watch("nothing, for two seconds", func() error {
+	err := c.watch(ctx, "nothing, for two seconds", func() error {
 		time.Sleep(2 * time.Second)
 		return nil
 	})
@@ -98,14 +109,14 @@ func (b *Bench) countCommits(ctx context.Context, file string, times int) ([]Com
 
 func (b *Bench) countOnce(ctx context.Context, c *counter, who *Person, code string) error {
 	p := b.Portal
-	if err := c.watch("discovery", func() error { return p.discovery(ctx) }); err != nil {
+	if err := c.watch(ctx, "discovery", func() error { return p.discovery(ctx) }); err != nil {
 		return err
 	}
-	if err := c.watch("jwks", func() error { return p.jwks(ctx) }); err != nil {
+	if err := c.watch(ctx, "jwks", func() error { return p.jwks(ctx) }); err != nil {
 		return err
 	}
 	var own Tokens
-	err := c.watch("client credentials", func() (err error) {
+	err := c.watch(ctx, "client credentials", func() (err error) {
 		own, err = p.clientCredentials(ctx)
 		return err
 	})
@@ -116,24 +127,24 @@ func (b *Bench) countOnce(ctx context.Context, c *counter, who *Person, code str
 	if err != nil {
 		return err
 	}
-	if err := c.watch("introspection", func() error { return p.introspect(ctx, own.Access, sub) }); err != nil {
+	if err := c.watch(ctx, "introspection", func() error { return p.introspect(ctx, own.Access, sub) }); err != nil {
 		return err
 	}
 	tokens, jar, err := b.countSignIn(ctx, c, who, code)
 	if err != nil {
 		return err
 	}
-	if err := c.watch("userinfo", func() error { return p.userInfo(ctx, tokens.Access, who.Email) }); err != nil {
+	if err := c.watch(ctx, "userinfo", func() error { return p.userInfo(ctx, tokens.Access, who.Email) }); err != nil {
 		return err
 	}
-	err = c.watch("refresh", func() error {
+	err = c.watch(ctx, "refresh", func() error {
 		_, err := p.refresh(ctx, tokens.Refresh)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return c.watch("code issued by single sign-on", func() error {
+	return c.watch(ctx, "code issued by single sign-on", func() error {
 		_, err := p.authorize(ctx, jar)
 		return err
 	})
@@ -141,22 +152,22 @@ func (b *Bench) countOnce(ctx context.Context, c *counter, who *Person, code str
 
 // countSignIn counts each request of a sign-in, and all of them together.
 func (b *Bench) countSignIn(ctx context.Context, c *counter, who *Person, code string) (t Tokens, jar http.CookieJar, err error) {
-	before, err := countSyncs(c.file)
+	before, err := c.read(ctx)
 	if err != nil {
 		return t, nil, err
 	}
-	issued, jar, err := walk(ctx, b.Portal, who, code, c.watch)
+	issued, jar, err := walk(ctx, b.Portal, who, code, func(name string, do func() error) error { return c.watch(ctx, name, do) })
 	if err != nil {
 		return t, nil, fmt.Errorf("sign-in of %s: %w", who.Email, err)
 	}
-	err = c.watch("code redeemed", func() (err error) {
+	err = c.watch(ctx, "code redeemed", func() (err error) {
 		t, err = b.Portal.exchange(ctx, issued)
 		return err
 	})
 	if err != nil {
 		return t, nil, err
 	}
-	after, err := countSyncs(c.file)
-	c.add(wholeSignIn, float64(after-before))
+	after, err := c.read(ctx)
+	c.add(wholeSignIn, after.since(before))
 	return t, jar, err
 }

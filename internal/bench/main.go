@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -99,7 +100,7 @@ func measure(ctx context.Context, o options, binary, dir string, progress io.Wri
 	if err != nil {
 		return nil, err
 	}
-	p, err := Install(ctx, binary, dir)
+	p, err := Install(ctx, binary, dir, "")
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,13 @@ func measure(ctx context.Context, o options, binary, dir string, progress io.Wri
 	if _, err := p.Start(ctx); err != nil {
 		return nil, err
 	}
-	return r, b.underLoad(ctx, r, o, say)
+	if err := b.underLoad(ctx, r, o, say); err != nil {
+		return nil, err
+	}
+	if err := p.Stop(); err != nil {
+		return nil, err
+	}
+	return r, r.postgres(ctx, o, binary, filepath.Join(dir, "postgres"), say)
 }
 
 // shortVersion takes the version from "anteroom v1.2.3 ...".
@@ -200,7 +207,7 @@ func (b *Bench) commits(ctx context.Context, r *Report, say func(string)) error 
 	if _, err := b.Start(ctx, wrap...); err != nil {
 		return err
 	}
-	if r.Commits, err = b.countCommits(ctx, file, commitRuns); err != nil {
+	if r.Commits, err = b.countCommits(ctx, syncCounter(file), commitRuns); err != nil {
 		return err
 	}
 	return b.Stop()
@@ -223,15 +230,27 @@ func (b *Bench) underLoad(ctx context.Context, r *Report, o options, say func(st
 	if err != nil {
 		return err
 	}
+	scenarios = slices.DeleteFunc(scenarios, func(s Scenario) bool { return !strings.Contains(s.Name, o.only) })
+	if err := b.loads(ctx, r, o, scenarios, clientCounts, func(n int) error {
+		say(fmt.Sprintf("load, round %d of %d", n+1, o.rounds))
+		return nil
+	}); err != nil {
+		return err
+	}
+	time.Sleep(settle)
+	return r.memory(b.Product, "memory after the load, %s")
+}
+
+// loads runs scenarios in rounds, and before each round what else belongs to it.
+func (b *Bench) loads(ctx context.Context, r *Report, o options, scenarios []Scenario, counts []int, before func(round int) error) error {
 	found := map[string][]Sample{}
 	key := func(name string, clients int) string { return fmt.Sprintf("%s/%d", name, clients) }
 	for n := range o.rounds {
-		say(fmt.Sprintf("load, round %d of %d", n+1, o.rounds))
+		if err := before(n); err != nil {
+			return err
+		}
 		for _, s := range scenarios {
-			if !strings.Contains(s.Name, o.only) {
-				continue
-			}
-			for _, clients := range clientCounts {
+			for _, clients := range counts {
 				if s.prepare != nil {
 					if err := s.prepare(ctx, clients, o.time); err != nil {
 						return err
@@ -246,15 +265,11 @@ func (b *Bench) underLoad(ctx context.Context, r *Report, o options, say func(st
 		}
 	}
 	for _, s := range scenarios {
-		for _, clients := range clientCounts {
+		for _, clients := range counts {
 			if rounds := found[key(s.Name, clients)]; len(rounds) > 0 {
 				r.Loads = append(r.Loads, summary(s.Name, clients, rounds))
 			}
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	time.Sleep(settle)
-	return r.memory(b.Product, "memory after the load, %s")
+	return ctx.Err()
 }

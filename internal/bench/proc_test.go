@@ -98,12 +98,12 @@ func TestCallsOfSeveralThreadsAreCountedOnce(t *testing.T) {
 func TestCommitsAreMediansAndKeepTheirOrder(t *testing.T) {
 	var c counter
 	for _, n := range []float64{2, 2, 6} {
-		c.add("refresh", n)
-		c.add("discovery", 0)
+		c.add("refresh", reading{seen: n, commits: n / 2})
+		c.add("discovery", reading{})
 	}
 	got := c.rows()
 	want := []Commits{
-		{Request: "refresh", Times: 3, Syncs: 2, Commits: 1, Limit: 1},
+		{Request: "refresh", Times: 3, Seen: 2, Commits: 1, Limit: 1},
 		{Request: "discovery", Times: 3},
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {

@@ -22,6 +22,7 @@ type Product struct {
 	Binary string
 	Dir    string
 	Issuer string
+	Store  string // ANTEROOM_STORE; "": the file
 
 	listen  string
 	started *exec.Cmd
@@ -36,13 +37,13 @@ const (
 
 // Install writes a configuration with the product's own command. The binary
 // listens on a port that was free a moment ago.
-func Install(ctx context.Context, binary, dir string) (*Product, error) {
+func Install(ctx context.Context, binary, dir, store string) (*Product, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
 	p := &Product{
-		Binary: binary, Dir: dir,
+		Binary: binary, Dir: dir, Store: store,
 		Issuer: fmt.Sprintf("http://localhost:%d", port), listen: fmt.Sprintf("127.0.0.1:%d", port),
 	}
 	_, err = p.Command(ctx, nil, "init", "--issuer", p.Issuer)
@@ -72,6 +73,9 @@ func (p *Product) command(ctx context.Context, wrap []string, args ...string) *e
 		}
 	}
 	c.Env = append(c.Env, "ANTEROOM_LISTEN="+p.listen, "ANTEROOM_OPERATIONS_LISTEN=")
+	if p.Store != "" {
+		c.Env = append(c.Env, "ANTEROOM_STORE="+p.Store)
+	}
 	return c
 }
 

@@ -127,11 +127,11 @@ func (r *Report) print(w io.Writer) error {
 	for _, f := range r.Figures {
 		fmt.Fprintf(t, "%s\t%.1f\t%s\t%s\t\n", f.What, f.Value, f.Unit, limit(f.Limit))
 	}
-	if len(r.Commits) > 0 {
-		head("commits of one request", "fdatasync", "commits", "limit")
-	}
-	for _, c := range r.Commits {
-		fmt.Fprintf(t, "%s\t%g\t%g\t%g\t\n", c.Request, c.Syncs, c.Commits, c.Limit)
+	for i, c := range r.Commits {
+		if i == 0 || c.Store != r.Commits[i-1].Store {
+			head("commits of one request, "+c.Store, map[string]string{"file": "fdatasync", inPostgres: "wrote"}[c.Store], "commits", "limit")
+		}
+		fmt.Fprintf(t, "%s\t%g\t%g\t%g\t\n", c.Request, c.Seen, c.Commits, c.Limit)
 	}
 	if len(r.Costs) > 0 {
 		head("server CPU of one request", "ms", "compared to", "ms", "ratio", "limit")

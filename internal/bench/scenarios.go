@@ -23,6 +23,11 @@ type Scenario struct {
 	prepare func(ctx context.Context, clients int, d time.Duration) error
 }
 
+const (
+	scenarioRefresh  = "refresh"
+	scenarioExchange = "code exchange"
+)
+
 // Bench is a running product with a portal and people.
 type Bench struct {
 	*Product
@@ -95,9 +100,9 @@ func (b *Bench) Scenarios(ctx context.Context) ([]Scenario, error) {
 		{Name: "userinfo", clients: each(func(i int) op {
 			return func(ctx context.Context) error { return b.Portal.userInfo(ctx, b.tokens[i].Access, b.people[i].Email) }
 		})},
-		{Name: "refresh", clients: each(b.refresh)},
+		{Name: scenarioRefresh, clients: each(b.refresh)},
 		{Name: "authorize (single sign-on)", clients: each(b.authorize)},
-		{Name: "code exchange", clients: same(b.exchange), prepare: b.collect},
+		{Name: scenarioExchange, clients: same(b.exchange), prepare: b.collect},
 		{Name: "sign-in", clients: same(b.signIn)},
 	}, nil
 }

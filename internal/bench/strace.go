@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,15 @@ func strace(file string) ([]string, error) {
 		return nil, fmt.Errorf("strace may not trace here: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return args, nil
+}
+
+// syncCounter counts in the output of strace: a call is there before the server
+// goes on, and so before it answers.
+func syncCounter(file string) *counter {
+	return &counter{store: "file", read: func(context.Context) (reading, error) {
+		n, err := countSyncs(file)
+		return reading{seen: float64(n), commits: float64(n) / syncsPerCommit}, err
+	}}
 }
 
 // countSyncs counts the calls of fdatasync that have succeeded in the output of
