@@ -17,7 +17,22 @@ func carriesRoles(app store.Application, scopes []string) bool {
 	return app.Consent == store.ConsentSkip || contains(scopes, "roles")
 }
 
-func (p *Provider) roles(ctx context.Context, accountID, applicationID string) (Roles, error) {
+// roles are loaded once for all tokens of an exchange.
+func (p *Provider) roles(ctx context.Context, accountID, applicationID string) (r Roles, err error) {
+	x := exchangeFrom(ctx)
+	if x == nil || x.account.ID != accountID || x.app.ID != applicationID {
+		return p.loadRoles(ctx, accountID, applicationID)
+	}
+	if x.roles == nil {
+		if r, err = p.loadRoles(ctx, accountID, applicationID); err != nil {
+			return r, err
+		}
+		x.roles = &r
+	}
+	return *x.roles, nil
+}
+
+func (p *Provider) loadRoles(ctx context.Context, accountID, applicationID string) (Roles, error) {
 	r, err := p.claims(ctx, accountID, applicationID)
 	if err != nil {
 		return r, fmt.Errorf("load roles: %w", err)

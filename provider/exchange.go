@@ -48,6 +48,8 @@ type exchange struct {
 	subjectExpires int64              // when the token that is exchanged does, in Unix time
 	device         string             // hash of the device code
 
+	roles *Roles // of the account in the application; nil: not loaded yet
+
 	// What is made.
 	access      accessClaims
 	token       string // signed

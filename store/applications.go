@@ -104,7 +104,8 @@ type Client struct {
 	UpdatedAt                time.Time
 }
 
-// Clients.
+// Clients. Outside units of work a store may be asked to go by what it read of a
+// client or application a moment ago; what it changed itself it sees at once.
 type Clients interface {
 	CreateClient(ctx context.Context, c Client) error // ErrExists; ErrInvalid: no such application
 	Client(ctx context.Context, id string) (Client, error)

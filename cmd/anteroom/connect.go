@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -86,11 +87,15 @@ func inProcess(ctx context.Context, cfg config.Config, stderr io.Writer) (*api, 
 	return &api{cfg: cfg, http: &http.Client{Transport: direct{rooms.Admin}}, close: rooms.Close}, nil
 }
 
+// policyAge is how long a node may go by what it knows of clients and
+// applications. docs/operations-stores.md promises a second.
+const policyAge = 500 * time.Millisecond
+
 // openStore opens the store that the configuration names.
 func openStore(ctx context.Context, log *slog.Logger) func(config.Config) (store.Store, error) {
 	return func(cfg config.Config) (store.Store, error) {
 		if dsn := cfg.PostgresDSN(); dsn != "" {
-			return openPostgres(ctx, dsn, postgres.Options{Log: log})
+			return openPostgres(ctx, dsn, postgres.Options{Log: log, PolicyAge: policyAge})
 		}
 		return bolt.Open(cfg.BoltPath(), bolt.Options{Log: log})
 	}

@@ -36,6 +36,8 @@ type Client struct {
 	Secret string
 	Doc    Discovery
 
+	idTokenAlg string // what ID tokens are to be signed with
+
 	keys   jose.JSONWebKeySet
 	tokens atomic.Int64
 }
@@ -61,7 +63,7 @@ type Tokens struct {
 
 // NewClient reads discovery and the keys.
 func NewClient(ctx context.Context, issuer, id, secret string) (*Client, error) {
-	c := &Client{ID: id, Secret: secret, HTTP: &http.Client{
+	c := &Client{idTokenAlg: "RS256", ID: id, Secret: secret, HTTP: &http.Client{
 		Transport: newTransport(), Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -250,7 +252,7 @@ func (c *Client) exchange(ctx context.Context, code Code) (Tokens, error) {
 	if t.Refresh == "" {
 		return t, errors.New("exchange: no refresh token")
 	}
-	return t, errors.Join(c.check(t.Access, "ES256", ""), c.check(t.ID, "RS256", code.Nonce))
+	return t, errors.Join(c.check(t.Access, "ES256", ""), c.check(t.ID, c.idTokenAlg, code.Nonce))
 }
 
 // check looks at the claims of a token, and for a sample at its signature.

@@ -118,7 +118,7 @@ func measure(ctx context.Context, o options, binary, dir string, progress io.Wri
 	}
 	say("moving people in")
 	b := &Bench{Product: p}
-	portal, people, err := p.Move(ctx, o.accounts)
+	portal, people, err := p.Move(ctx, o.accounts, "RS256")
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ type Person struct {
 // system with passwords and second factors, all with the product's commands.
 // Everybody has the same password, and so the same hash: a fresh salt for each
 // would take longer than the bench.
-func (p *Product) Move(ctx context.Context, n int) (*Client, []*Person, error) {
+func (p *Product) Move(ctx context.Context, n int, idTokenAlg string) (*Client, []*Person, error) {
 	if _, err := p.Command(ctx, nil, "org", "create", organisation, "--name", "Acme Ltd"); err != nil {
 		return nil, nil, err
 	}
@@ -54,6 +54,7 @@ func (p *Product) Move(ctx context.Context, n int) (*Client, []*Person, error) {
 		return nil, nil, err
 	}
 	out, err := p.Command(ctx, nil, "client", "register", "--json", "--app", application, "--redirect-uri", redirectURI,
+		"--id-token-alg", idTokenAlg,
 		"--grant", "authorization_code", "--grant", "refresh_token", "--grant", "client_credentials")
 	if err != nil {
 		return nil, nil, err
@@ -73,7 +74,11 @@ func (p *Product) Move(ctx context.Context, n int) (*Client, []*Person, error) {
 		return nil, nil, err
 	}
 	client, err := NewClient(ctx, p.Issuer, made.ID, made.Secret)
-	return client, people, err
+	if err != nil {
+		return nil, nil, err
+	}
+	client.idTokenAlg = idTokenAlg
+	return client, people, nil
 }
 
 // population makes up people, and the lines to import them.

@@ -26,21 +26,19 @@ func (s *Store) CreateApplication(ctx context.Context, a store.Application) erro
 	if err := store.CheckIdentity(a.ID); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, t *tx) error { return applications.insert(ctx, t, a) })
+	return s.writePolicy(ctx, func(ctx context.Context, t *tx) error { return applications.insert(ctx, t, a) })
 }
 
 // Application: see store.Applications.
-func (s *Store) Application(ctx context.Context, id string) (a store.Application, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
-		a, err = applications.get(ctx, t, applications.byKey, store.Text(id))
-		return err
+func (s *Store) Application(ctx context.Context, id string) (store.Application, error) {
+	return readPolicy(ctx, s, &s.applications, store.Text(id), func(ctx context.Context, t *tx, id string) (store.Application, error) {
+		return applications.get(ctx, t, applications.byKey, id)
 	})
-	return a, err
 }
 
 // UpdateApplication: see store.Applications.
 func (s *Store) UpdateApplication(ctx context.Context, id string, change func(*store.Application) error) (a store.Application, err error) {
-	err = s.write(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.writePolicy(ctx, func(ctx context.Context, t *tx) (err error) {
 		a, err = applications.change(ctx, t, []any{store.Text(id)}, change, nil)
 		return err
 	})
@@ -51,7 +49,7 @@ func (s *Store) UpdateApplication(ctx context.Context, id string, change func(*s
 func (s *Store) DeleteApplication(ctx context.Context, id string) error {
 	id = store.Text(id)
 	now := s.now()
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.writePolicy(ctx, func(ctx context.Context, t *tx) error {
 		n, err := t.lock(ctx, `SELECT 1 FROM applications WHERE id = $1 FOR UPDATE`, id)
 		if err := gone("application", n, err); err != nil {
 			return err
@@ -170,7 +168,7 @@ func (s *Store) CreateClient(ctx context.Context, c store.Client) error {
 	if err := store.CheckIdentity(c.ID); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.writePolicy(ctx, func(ctx context.Context, t *tx) error {
 		if err := needApplication(ctx, t, c.ApplicationID); err != nil {
 			return err
 		}
@@ -182,18 +180,14 @@ func (s *Store) CreateClient(ctx context.Context, c store.Client) error {
 }
 
 // Client: see store.Clients.
-func (s *Store) Client(ctx context.Context, id string) (c store.Client, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
-		c, err = oneClient(ctx, t, store.Text(id))
-		return err
-	})
-	return c, err
+func (s *Store) Client(ctx context.Context, id string) (store.Client, error) {
+	return readPolicy(ctx, s, &s.clients, store.Text(id), oneClient)
 }
 
 // UpdateClient: see store.Clients.
 func (s *Store) UpdateClient(ctx context.Context, id string, change func(*store.Client) error) (c store.Client, err error) {
 	id = store.Text(id)
-	err = s.write(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.writePolicy(ctx, func(ctx context.Context, t *tx) (err error) {
 		n, err := t.lock(ctx, `SELECT 1 FROM clients WHERE id = $1 FOR UPDATE`, id)
 		if err := gone("client", n, err); err != nil {
 			return err
@@ -233,7 +227,7 @@ func (s *Store) changeClient(ctx context.Context, t *tx, before store.Client, ch
 func (s *Store) DeleteClient(ctx context.Context, id string) error {
 	id = store.Text(id)
 	now := s.now()
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.writePolicy(ctx, func(ctx context.Context, t *tx) error {
 		n, err := t.lock(ctx, `SELECT 1 FROM clients WHERE id = $1 FOR UPDATE`, id)
 		if err := gone("client", n, err); err != nil {
 			return err

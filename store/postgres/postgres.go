@@ -25,6 +25,10 @@ type Options struct {
 	MaxConns int
 	// MaxFailureKeys bounds the failure counters; store.MaxFailureKeys if zero.
 	MaxFailureKeys int
+	// PolicyAge is how long clients and applications may be remembered instead of
+	// read, outside units of work; so long may pass until this node sees what
+	// another one changed of them. Zero: they are always read.
+	PolicyAge time.Duration
 	// NoMigrate refuses a database whose schema is older than this version's,
 	// or that is empty, instead of bringing it up to date.
 	NoMigrate bool
@@ -38,6 +42,9 @@ type Store struct {
 	maxFailures   int
 	newFailures   atomic.Int64 // since the counters were counted
 	resolveWithin time.Duration
+
+	applications recent[store.Application]
+	clients      recent[store.Client]
 
 	commits atomic.Int64
 	full    atomic.Bool // the last write found no space
@@ -87,6 +94,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if s.maxFailures == 0 {
 		s.maxFailures = store.MaxFailureKeys
 	}
+	s.applications.age, s.clients.age = opts.PolicyAge, opts.PolicyAge
 	s.newFailures.Store(int64(s.maxFailures)) // the first new one counts
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, refuse(config, err)
@@ -135,9 +143,13 @@ func configure(dsn string, opts Options) (*pgxpool.Config, error) {
 // since Open.
 func (s *Store) Commits() int64 { return s.commits.Load() }
 
-func (s *Store) committed(events int) {
+func (s *Store) committed(t *tx) {
 	s.commits.Add(1)
-	if events > 0 {
+	if t.policy {
+		s.applications.forget()
+		s.clients.forget()
+	}
+	if len(t.events) > 0 {
 		s.wakeChain()
 	}
 }

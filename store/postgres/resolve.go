@@ -38,7 +38,7 @@ func (t *tx) resolve(ctx context.Context, cause error) error {
 		committed, err := t.s.look(ctx, t.id)
 		switch {
 		case err == nil && committed:
-			t.s.committed(len(t.events))
+			t.s.committed(t)
 			return nil
 		case err == nil:
 			t.again = true

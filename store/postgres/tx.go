@@ -34,6 +34,7 @@ type tx struct {
 	conn   *pgxpool.Conn // nil before the first statement
 	begun  bool
 	wrote  bool               // rows were changed
+	policy bool               // clients or applications were among them
 	events []store.AuditEvent // what goes into audit_inbox at the commit
 	lost   error              // the transaction is void
 	again  bool               // for a reason that may pass
@@ -229,7 +230,7 @@ func (t *tx) commit(ctx context.Context) error {
 	switch {
 	case err == nil:
 		t.release()
-		t.s.committed(len(t.events))
+		t.s.committed(t)
 		return nil
 	case fatal(err), code(err) == completionUnknown, code(err) == resolutionUnknown:
 		_ = t.conn.Conn().Close(expired) // what it still may have to say comes too late
