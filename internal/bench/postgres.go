@@ -92,9 +92,9 @@ func (b *Bench) transactions(ctx context.Context, r *Report, m *pgtest.Meter) er
 	return nil
 }
 
-// besideInserts measures code exchange and refresh at many clients, and the rate
-// of one-row transactions in the same rounds.
-func (b *Bench) besideInserts(ctx context.Context, r *Report, o options, m *pgtest.Meter, say func(string)) error {
+// besideInserts measures code exchange and refresh at many clients, what they
+// write at the store alone, and one-row transactions, all in the same rounds.
+func (b *Bench) besideInserts(ctx context.Context, r *Report, o options, m *pgtest.Meter, say func(string)) (err error) {
 	if err := b.Occupy(ctx); err != nil {
 		return err
 	}
@@ -109,21 +109,40 @@ func (b *Bench) besideInserts(ctx context.Context, r *Report, o options, m *pgte
 			writing = append(writing, s)
 		}
 	}
-	var rates []float64
+	u, err := openUnits(ctx, b.Store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, u.store.Close()) }()
+	var inserts, refreshes, exchanges []float64
 	first := len(r.Loads)
 	err = b.loads(ctx, r, o, writing, []int{maxClients}, func(n int) error {
 		say(fmt.Sprintf("load on PostgreSQL, round %d of %d", n+1, o.rounds))
-		rate, err := m.Inserts(ctx, maxClients, o.time)
-		rates = append(rates, rate)
+		insert, err := m.Inserts(ctx, maxClients, o.time)
+		if err != nil {
+			return err
+		}
+		refresh, err := rate(ctx, each(u.refresh), o.time)
+		if err != nil {
+			return err
+		}
+		if err := u.issue(ctx, int(insert*o.time.Seconds()), n); err != nil {
+			return err
+		}
+		exchange, err := rate(ctx, same(u.exchange), o.time)
+		inserts, refreshes, exchanges = append(inserts, insert), append(refreshes, refresh/insert), append(exchanges, exchange/insert)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	insert := median(rates)
+	const share = "%% of that rate: %s"
+	insert := median(inserts)
 	r.add(fmt.Sprintf("one-row INSERT transactions at %d connections, PostgreSQL", maxClients), insert, "a second", 0)
+	r.add(fmt.Sprintf(share, "the unit of work of a refresh (goal: at least 50)"), 100*median(refreshes), "%", 0)
+	r.add(fmt.Sprintf(share, "the unit of work of a code exchange (goal: at least 50)"), 100*median(exchanges), "%", 0)
 	for _, l := range r.Loads[first:] {
-		r.add(l.Scenario+": of that rate (goal: at least 50)", 100*l.PerSecond/insert, "%", 0)
+		r.add(fmt.Sprintf(share, l.Scenario+", whole requests over HTTP"), 100*l.PerSecond/insert, "%", 0)
 	}
 	return nil
 }
