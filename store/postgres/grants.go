@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -174,18 +175,24 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 	if err := store.CheckIdentity(r.Hash); err != nil {
 		return err
 	}
+	values, err := refreshTokens.values(&r)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		rows, err := grants.rows(ctx, t, grants.byKey+` FOR SHARE`, r.GrantID)
-		if err != nil {
+		if n, err := t.exec(ctx, insertFirst, values...); err != nil || n == 1 {
 			return err
 		}
-		if len(rows) == 0 {
+		g, err := grants.get(ctx, t, grants.byKey, r.GrantID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
 			return fmt.Errorf("no grant %q: %w", r.GrantID, store.ErrInvalid)
-		}
-		if !rows[0].RevokedAt.IsZero() {
+		case err != nil:
+			return err
+		case !g.RevokedAt.IsZero():
 			return fmt.Errorf("grant: %w", store.ErrRevoked)
 		}
-		return refreshTokens.insert(ctx, t, r)
+		return orExists("refresh token", nil)
 	})
 }
 
@@ -200,10 +207,16 @@ func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r
 	return r, g, err
 }
 
-// insertNext adds a token only if its grant is there, which the foreign key would
+// insertToken adds a token only if its grant is there, which the foreign key would
 // say in a way that spoils the unit.
-var insertNext = strings.Replace(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT",
-	" WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2) ON CONFLICT", 1)
+func insertToken(condition string) string {
+	return strings.Replace(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT",
+		" WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2"+condition+") ON CONFLICT", 1)
+}
+
+// A grant that is revoked at the same moment takes its tokens along: what is read
+// of a token is read together with its grant.
+var insertFirst, insertNext = insertToken(" AND revoked_at IS NULL"), insertToken("")
 
 // RotateRefreshToken: see store.Grants. Both statements go in one round trip; if
 // only one of them found what it needs, it is taken back.
