@@ -25,6 +25,7 @@ type Store interface {
 	store.Invitations
 	store.Applications
 	store.Clients
+	store.RegistrationTokens
 	store.Organisations
 	store.Roles
 	store.Assignments

@@ -7,6 +7,7 @@
 //	organisations  list, make, show, rename, move
 //	applications   list, make, show, change, delete; their roles, terms and people
 //	clients        list, register, show, change, rotate the secret, delete
+//	registration-tokens  list, make, revoke: who may register clients alone
 //	keys           list, rotate
 //	audit          list, verify
 //	mail           what waits in the outbox

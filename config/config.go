@@ -134,13 +134,16 @@ const (
 // Registration says who may register clients without the operator (RFC 7591).
 type Registration struct {
 	Mode  string // RegistrationOff, RegistrationToken or RegistrationOpen
-	Token Secret // the initial access token
+	Token Secret // one more initial access token, besides those in the store
 }
+
+// On tells whether anybody but the operator may register clients.
+func (r Registration) On() bool { return r.Mode != RegistrationOff }
 
 // Who may register clients.
 const (
 	RegistrationOff   = "off"
-	RegistrationToken = "token" // holders of the initial access token
+	RegistrationToken = "token" // holders of an initial access token
 	RegistrationOpen  = "open"  // everybody
 )
 

@@ -203,7 +203,6 @@ func TestMistakesByValue(t *testing.T) {
 		{"missing authorities", "trusted_proxies: 10.0.0.0/8\nmutual_tls:\n  header: Client-Cert\n  ca: /nowhere/ca.pem", "cannot be read"},
 		{"proxy", "trusted_proxies: [proxy.example.com]", "neither an address nor a network"},
 		{"proxy with host bits", "trusted_proxies: 10.1.2.3/8", "neither an address nor a network"},
-		{"registration without a token", "registration:\n  mode: token", "there is none"},
 		{"a token that can be guessed", "registration:\n  mode: open\n  token: secret", "can be guessed"},
 		{"an unknown mode", "registration:\n  mode: everybody", "registration.mode"},
 		{"same listener twice", "listen: 127.0.0.1:9090", "address of the public listener"},

@@ -135,8 +135,8 @@ func (c *Config) policySettings() []setting {
 			doc: "Whether an authorization request may be an address where the request is (request_uri): off, or registered (only addresses that its client registered as request_uris). Then whoever opens a sign-in link makes this service ask that client's server, every five seconds at most."},
 
 		{key: "registration.mode", target: &c.Registration.Mode, oneOf: []string{RegistrationOff, RegistrationToken, RegistrationOpen},
-			doc: "Who may register clients: off (the operator alone), token (holders of the initial access token), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},
-		{key: "registration.token", target: &c.Registration.Token, doc: "The initial access token: at least 32 random characters."},
+			doc: "Who may register clients: off (the operator alone), token (holders of an initial access token, which `anteroom client token create` makes), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},
+		{key: "registration.token", target: &c.Registration.Token, doc: "One more initial access token, without an end and for any number of clients: at least 32 random characters."},
 
 		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
 		{key: "log.format", target: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "text or json."},

@@ -43,6 +43,7 @@ type Store interface {
 	store.Devices
 	store.Failures
 	store.Clients
+	store.RegistrationTokens
 	store.Consents
 	store.Sessions
 	store.Grants

@@ -23,27 +23,9 @@ import (
 // client_id in the query, the configuration of one client (RFC 7592 section 2).
 const PathRegister = "/register"
 
-// Registration says who may register clients by themselves. The zero value:
-// nobody, and there is no endpoint.
-type Registration struct {
-	// Open lets everybody register. Whoever does so chooses the name that people
-	// read on the sign-in page.
-	Open bool
-	// Token is the initial access token (RFC 7591 section 3) that lets its holder
-	// register; empty: there is none.
-	Token string
-}
-
-// On tells whether anybody may.
-func (r Registration) On() bool { return r.Open || r.Token != "" }
-
 const (
-	digestInitial      = "initial access token"
 	digestRegistration = "registration access token"
 	settingManage      = "registration_access_token_hash" // ours
-	// Who registers openly writes to the store: so many times an hour from one
-	// address.
-	registerPerHour = 100
 )
 
 // Register serves registration and its management.
@@ -100,7 +82,8 @@ func (p *Provider) register(r *http.Request) (int, map[string]any, error) {
 // asked for their consent.
 func (p *Provider) registerClient(r *http.Request) (map[string]any, error) {
 	ctx := r.Context()
-	if err := p.mayRegister(r); err != nil {
+	spend, err := p.mayRegister(r)
+	if err != nil {
 		return nil, err
 	}
 	in, err := readMetadata(r)
@@ -121,64 +104,30 @@ func (p *Provider) registerClient(r *http.Request) (map[string]any, error) {
 		Consent: store.ConsentOnce, Access: store.AccessEveryone, CreatedAt: now, UpdatedAt: now,
 	}
 	err = p.store.Do(ctx, func(ctx context.Context) error {
+		details, err := spend(ctx)
+		if err != nil {
+			return err
+		}
 		if err := p.store.CreateApplication(ctx, app); err != nil {
 			return err
 		}
 		if err := p.store.CreateClient(ctx, c); err != nil {
 			return err
 		}
-		if err := p.recordClient(ctx, audit.ApplicationRegistered, c); err != nil {
+		if err := p.recordClient(ctx, audit.ApplicationRegistered, c, nil); err != nil {
 			return err
 		}
-		return p.recordClient(ctx, audit.ClientRegistered, c)
+		return p.recordClient(ctx, audit.ClientRegistered, c, details)
 	})
+	if deadToken(err) {
+		return nil, errBearer(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("register client: %w", err)
 	}
 	answer := p.registered(c, secret, false)
 	answer["registration_access_token"] = token
 	return answer, nil
-}
-
-// mayRegister asks for the initial access token, or, where registration is
-// open, counts.
-func (p *Provider) mayRegister(r *http.Request) error {
-	if p.registration.Token != "" && r.Header.Get("Authorization") != "" {
-		raw, err := headerToken(r)
-		if err != nil {
-			return err
-		}
-		want := p.seal.Digest(digestInitial, p.registration.Token)
-		if hmac.Equal([]byte(want), []byte(p.seal.Digest(digestInitial, raw))) {
-			return nil
-		}
-		return errBearer(errors.New("a wrong initial access token"))
-	}
-	if !p.registration.Open {
-		return errBearer(errNoToken)
-	}
-	f, err := p.store.RecordFailure(r.Context(), "register "+web.Address(r.Context()), p.now(), time.Hour)
-	if err != nil {
-		return fmt.Errorf("count registrations: %w", err)
-	}
-	if f.Count > registerPerHour {
-		return refuse("temporarily_unavailable", "Too many registrations from this address. Try again in an hour.").
-			withStatus(http.StatusTooManyRequests)
-	}
-	return nil
-}
-
-// headerToken is bearer without the form: a body here is metadata.
-func headerToken(r *http.Request) (string, error) {
-	all := r.Header.Values("Authorization")
-	if len(all) == 0 {
-		return "", errBearer(errNoToken)
-	}
-	scheme, token, _ := strings.Cut(all[0], " ")
-	if len(all) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return "", errBearer(errors.New("an Authorization header that is not one Bearer token"))
-	}
-	return strings.TrimSpace(token), nil
 }
 
 // managed returns the client whose registration access token a request shows.
@@ -247,7 +196,7 @@ func (p *Provider) updateClient(r *http.Request, id string) (map[string]any, err
 		}); err != nil {
 			return err
 		}
-		return p.recordClient(ctx, audit.ClientUpdated, after)
+		return p.recordClient(ctx, audit.ClientUpdated, after, nil)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errBearer(err)
@@ -285,7 +234,7 @@ func (p *Provider) deleteClient(r *http.Request, id string) error {
 				return err
 			}
 		}
-		return p.recordClient(ctx, audit.ClientDeleted, c)
+		return p.recordClient(ctx, audit.ClientDeleted, c, nil)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return errBearer(err)
@@ -357,9 +306,9 @@ func badMetadata(format string, args ...any) *refusal {
 
 func text1(v any) string { s, _ := v.(string); return s }
 
-func (p *Provider) recordClient(ctx context.Context, event string, c store.Client) error {
+func (p *Provider) recordClient(ctx context.Context, event string, c store.Client, details map[string]string) error {
 	return audit.Record(ctx, p.store, store.AuditEvent{
 		At: p.now(), Type: event, Actor: "client:" + c.ID, ApplicationID: c.ApplicationID, ClientID: c.ID,
-		Address: web.Address(ctx),
+		Address: web.Address(ctx), Details: details,
 	})
 }

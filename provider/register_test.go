@@ -94,17 +94,6 @@ func TestARegisteredClientWorks(t *testing.T) {
 	}
 }
 
-// RFC 7591 section 3.1.
-func TestInitialAccessToken(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.Register = Registration{Token: "the-initial-access-token-of-the-test"} })
-	for token, status := range map[string]int{"": 401, "wrong": 401, "the-initial-access-token-of-the-test": 201} {
-		res := r.send("POST", PathRegister, token, metadataWith(nil))
-		if res.StatusCode != status || (status == 401 && !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer")) {
-			t.Errorf("%q: %d %s", token, res.StatusCode, res.text)
-		}
-	}
-}
-
 // RFC 7591 section 3.2.2, OpenID Connect Registration section 2.
 func TestMetadataThatIsRefused(t *testing.T) {
 	site, fetcher := trusted(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -137,7 +126,6 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"algorithm none":             {object{"id_token_signed_response_alg": "none"}, metadata},
 		"an unknown method":          {object{"token_endpoint_auth_method": "password"}, metadata},
 		"keys that are missing":      {object{"token_endpoint_auth_method": "private_key_jwt"}, metadata},
-		"keys to encrypt with":       {object{"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []any{readerSet(t).(object)["keys"].([]any)[3]}}}, metadata},
 		"both kinds of keys":         {object{"jwks": object{"keys": []any{}}, "jwks_uri": "https://tool.example/jwks"}, metadata},
 		"no keys":                    {object{"jwks": object{"keys": []any{}}}, metadata},
 		"keys over http":             {object{"jwks_uri": "http://tool.example/jwks"}, metadata},

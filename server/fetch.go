@@ -58,7 +58,7 @@ func hasKey(raw []byte, kid string) bool {
 func registration(cfg config.Config) provider.Registration {
 	r := provider.Registration{Open: cfg.Registration.Mode == config.RegistrationOpen}
 	if cfg.Registration.Mode != config.RegistrationOff {
-		r.Token = cfg.Registration.Token.Reveal()
+		r.Tokens, r.Token = true, cfg.Registration.Token.Reveal()
 	}
 	return r
 }

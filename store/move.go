@@ -16,35 +16,36 @@ type Noun string
 // Nouns are all kinds of rows, in an order in which a row comes after those that
 // it refers to. Rows of a noun have the type in the comment.
 var Nouns = []Noun{
-	"metadata",          // Fact
-	"accounts",          // Account
-	"authenticators",    // Authenticator
-	"totp_steps",        // TOTPStep
-	"recovery_codes",    // RecoveryCode
-	"applications",      // Application
-	"clients",           // Client
-	"organisations",     // Organisation
-	"roles",             // Role
-	"assignments",       // Assignment
-	"terms_versions",    // TermsVersion
-	"terms_acceptances", // TermsAcceptance
-	"consents",          // Consent
-	"invitations",       // Invitation
-	"resets",            // Reset
-	"sessions",          // Session
-	"signing_keys",      // SigningKey
-	"grants",            // Grant
-	"codes",             // Code
-	"refresh_tokens",    // RefreshToken
-	"denied_tokens",     // DeniedToken
-	"failures",          // Failure
-	"used_once",         // Used
-	"outbox",            // OutboxMessage
-	"notices",           // Notice
-	"devices",           // Device
-	"pushed_requests",   // PushedRequest
-	"backchannels",      // Backchannel
-	"audit_log",         // AuditEvent
+	"metadata",            // Fact
+	"accounts",            // Account
+	"authenticators",      // Authenticator
+	"totp_steps",          // TOTPStep
+	"recovery_codes",      // RecoveryCode
+	"applications",        // Application
+	"clients",             // Client
+	"organisations",       // Organisation
+	"roles",               // Role
+	"assignments",         // Assignment
+	"terms_versions",      // TermsVersion
+	"terms_acceptances",   // TermsAcceptance
+	"consents",            // Consent
+	"invitations",         // Invitation
+	"resets",              // Reset
+	"sessions",            // Session
+	"signing_keys",        // SigningKey
+	"grants",              // Grant
+	"codes",               // Code
+	"refresh_tokens",      // RefreshToken
+	"denied_tokens",       // DeniedToken
+	"failures",            // Failure
+	"used_once",           // Used
+	"outbox",              // OutboxMessage
+	"notices",             // Notice
+	"devices",             // Device
+	"pushed_requests",     // PushedRequest
+	"backchannels",        // Backchannel
+	"registration_tokens", // RegistrationToken
+	"audit_log",           // AuditEvent
 }
 
 // Rows that verbs hide otherwise.

@@ -39,6 +39,7 @@ type Store interface {
 	Resets
 	Applications
 	Clients
+	RegistrationTokens
 	Organisations
 	Roles
 	Assignments

@@ -21,7 +21,11 @@ func (a *app) clientCommand() *cobra.Command {
 		`A client is how an application talks to Anteroom: where people return to after the sign-in,
 what it may ask for, and how it proves who it is. Register one for each portal, and one for
 each program that acts for itself.`,
-		a.clientRegister(), a.clientList(), a.clientShow(), a.clientUpdate(), a.clientRotate(), a.clientDelete())
+		a.clientRegister(), a.clientList(), a.clientShow(), a.clientUpdate(), a.clientRotate(), a.clientDelete(),
+		group("token", "Tokens that let their holders register clients",
+			`The holder of such a token registers clients at the registration endpoint (RFC 7591), while
+registration.mode is token or open. Each becomes an application of its own.`,
+			a.tokenCreate(), a.tokenList(), a.tokenRevoke()))
 }
 
 // clientFlags are the flags of register and update. Only those that were given

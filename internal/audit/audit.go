@@ -54,6 +54,8 @@ const (
 	ApplicationRegistered = "application.registered"
 	ApplicationUpdated    = "application.updated"
 	ApplicationDeleted    = "application.deleted"
+	InitialTokenCreated   = "registration_token.created" // Details: token, name, uses
+	InitialTokenRevoked   = "registration_token.revoked"
 	ClientRegistered      = "client.registered"
 	ClientUpdated         = "client.updated"
 	ClientDeleted         = "client.deleted"

@@ -12,6 +12,9 @@ const (
 	// ClientSecret: administration registers it (store.ClientSecret.Hash), the
 	// provider checks it. Digest(ClientSecret, secret).
 	ClientSecret = "client secret"
+	// RegistrationToken: administration makes it (store.RegistrationToken.Hash), the
+	// provider checks it. Digest(RegistrationToken, token).
+	RegistrationToken = "initial access token"
 )
 
 // ClientSecret returns the secret of a client that was given one at a time: for

@@ -158,6 +158,9 @@ func endLinks(t tx, now time.Time) error {
 	if err := each(t, invitations, func(i *store.Invitation) bool { return i.UsedAt.IsZero() && set(&i.RevokedAt, now) }); err != nil {
 		return err
 	}
+	if err := each(t, registrationTokens, func(r *store.RegistrationToken) bool { return set(&r.RevokedAt, now) }); err != nil {
+		return err
+	}
 	return each(t, resets, func(r *store.Reset) bool { return r.UsedAt.IsZero() && set(&r.RevokedAt, now) })
 }
 

@@ -29,6 +29,7 @@ func lively(t *testing.T, s *Store) {
 		s.IssueCode(ctx, store.Grant{ID: "g", AccountID: "ann", ExpiresAt: later}, store.Code{Hash: "c", GrantID: "g", ExpiresAt: later}),
 		s.CreateRefreshToken(ctx, store.RefreshToken{Hash: "t", GrantID: "g", ExpiresAt: later}),
 		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", NextAttempt: t0}),
+		s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: "n", Hash: "n", Uses: 9, ExpiresAt: later}),
 		s.AppendAudit(ctx, store.AuditEvent{At: t0, Type: "x", Actor: "system"}),
 	} {
 		if err != nil {
@@ -50,6 +51,7 @@ func TestRestoringRevivesNothing(t *testing.T) {
 		ctx := t.Context()
 		_, invitation := s.UseInvitation(ctx, "i", t0)
 		_, reset := s.UseReset(ctx, "r", t0)
+		_, registration := s.UseRegistrationToken(ctx, "n", t0)
 		_, session := s.SessionByToken(ctx, "s", t0)
 		return map[string]error{
 			"code":                 s.RedeemCode(ctx, "c", t0),
@@ -60,6 +62,7 @@ func TestRestoringRevivesNothing(t *testing.T) {
 			"invitation":           invitation,
 			"reset":                reset,
 			"session":              session,
+			"registration token":   registration,
 			"bob's TOTP step":      s.AdvanceTOTP(ctx, "bob", t0.Unix()/30+50),
 			"new TOTP step of ann": s.AdvanceTOTP(ctx, "ann", t0.Unix()/30+2),
 		}
@@ -73,7 +76,7 @@ func TestRestoringRevivesNothing(t *testing.T) {
 	for what, err := range again(r) {
 		want := store.ErrConsumed
 		switch what {
-		case "refresh token", "invitation", "reset", "session":
+		case "refresh token", "invitation", "reset", "session", "registration token":
 			want = store.ErrRevoked
 		case "new TOTP step of ann":
 			want = nil

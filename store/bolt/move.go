@@ -67,7 +67,7 @@ var movables = map[store.Noun]movable{
 	"denied_tokens": converted(deniedTokens, func(d deniedToken) store.DeniedToken { return store.DeniedToken(d) }, func(d store.DeniedToken) deniedToken { return deniedToken(d) }),
 	"failures":      {plain(failures).rows, loadFailure},
 	"used_once":     converted(once, func(o seen) store.Used { return store.Used(o) }, func(o store.Used) seen { return seen(o) }),
-	"outbox":        plain(outbox.table), "notices": plain(notices.table), "devices": plain(devices), "pushed_requests": plain(pushedRequests), "backchannels": plain(backchannels),
+	"outbox":        plain(outbox.table), "notices": plain(notices.table), "devices": plain(devices), "pushed_requests": plain(pushedRequests), "backchannels": plain(backchannels), "registration_tokens": plain(registrationTokens),
 	"audit_log": {plain(auditLog).rows, loadAudit},
 }
 

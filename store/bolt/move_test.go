@@ -27,7 +27,7 @@ func TestEveryBucketIsMoved(t *testing.T) {
 		metadata, totpSteps, accounts.bucket, authenticators.bucket, recoveryCodes.bucket, applications.bucket, clients.bucket,
 		organisations.bucket, roles.bucket, assignments.bucket, terms.bucket, acceptances.bucket, consents.bucket,
 		invitations.bucket, resets.bucket, sessions.bucket, signingKeys.bucket, grants.bucket, codes.bucket, refreshTokens.bucket,
-		deniedTokens.bucket, failures.bucket, once.bucket, outbox.bucket, notices.bucket, devices.bucket, pushedRequests.bucket, backchannels.bucket, auditLog.bucket,
+		deniedTokens.bucket, failures.bucket, once.bucket, outbox.bucket, notices.bucket, devices.bucket, pushedRequests.bucket, backchannels.bucket, registrationTokens.bucket, auditLog.bucket,
 	} {
 		moved[b] = true
 	}

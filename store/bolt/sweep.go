@@ -24,25 +24,26 @@ var buckets = []bucket{
 	codes.bucket, codesOf, refreshTokens.bucket, refreshTokensOf, deniedTokens.bucket,
 	failures.bucket, failuresByEnd, once.bucket,
 	outbox.bucket, outbox.due, notices.bucket, notices.due, devices.bucket, deviceUserCodes, pushedRequests.bucket,
-	backchannels.bucket, backchannelsByWho,
+	backchannels.bucket, backchannelsByWho, registrationTokens.bucket, registrationHashes,
 	auditLog.bucket, auditByAccount, auditByType, auditHead,
 }
 
 // sweepers remove an expired row of a table, at most limit rows with what hangs
 // on it, and return how many they removed.
 var sweepers = map[bucket]func(t tx, primary string, limit int) (int, error){
-	invitations.bucket:    one(invitations.del),
-	resets.bucket:         one(resets.del),
-	sessions.bucket:       one(sessions.del),
-	deniedTokens.bucket:   one(deniedTokens.del),
-	once.bucket:           one(once.del),
-	outbox.bucket:         one(outbox.del),
-	notices.bucket:        one(notices.del),
-	devices.bucket:        one(devices.del),
-	pushedRequests.bucket: one(pushedRequests.del),
-	backchannels.bucket:   one(backchannels.del),
-	failures.bucket:       one(dropFailure),
-	grants.bucket:         sweepGrant,
+	invitations.bucket:        one(invitations.del),
+	resets.bucket:             one(resets.del),
+	sessions.bucket:           one(sessions.del),
+	deniedTokens.bucket:       one(deniedTokens.del),
+	once.bucket:               one(once.del),
+	outbox.bucket:             one(outbox.del),
+	notices.bucket:            one(notices.del),
+	devices.bucket:            one(devices.del),
+	pushedRequests.bucket:     one(pushedRequests.del),
+	backchannels.bucket:       one(backchannels.del),
+	registrationTokens.bucket: one(registrationTokens.del),
+	failures.bucket:           one(dropFailure),
+	grants.bucket:             sweepGrant,
 }
 
 func one(del func(tx, string) error) func(tx, string, int) (int, error) {

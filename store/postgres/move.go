@@ -68,7 +68,8 @@ var movables = map[store.Noun]movable{
 	"grants": moves(grants, "id"), "codes": moves(codes, "hash"), "refresh_tokens": moves(refreshTokens, "hash"),
 	"denied_tokens": moves(deniedTokens, "jti"), "failures": moves(failures, "key"), "used_once": moves(usedOnce, "space, key"),
 	"outbox": moves(outbox.table, "id"), "notices": moves(notices.table, "id"), "devices": moves(devices, "hash"), "pushed_requests": moves(pushedRequests, "hash"), "backchannels": moves(backchannels, "hash"),
-	"audit_log": movingAudit(),
+	"registration_tokens": moves(registrationTokens, "id"),
+	"audit_log":           movingAudit(),
 }
 
 func movingAccounts() movable {

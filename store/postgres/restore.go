@@ -25,6 +25,7 @@ func (s *Store) Restored(ctx context.Context) error {
 				{`UPDATE recovery_codes SET used_at = $1 WHERE used_at IS NULL`, []any{now}},
 				{`UPDATE invitations SET revoked_at = $1 WHERE used_at IS NULL AND revoked_at IS NULL`, []any{now}},
 				{`UPDATE resets SET revoked_at = $1 WHERE used_at IS NULL AND revoked_at IS NULL`, []any{now}},
+				{`UPDATE registration_tokens SET revoked_at = $1 WHERE revoked_at IS NULL`, []any{now}},
 				{`UPDATE devices SET used_at = $1 WHERE used_at IS NULL`, []any{now}},
 				{`UPDATE backchannels SET used_at = $1 WHERE used_at IS NULL`, []any{now}},
 				{`UPDATE pushed_requests SET used_at = $1 WHERE used_at IS NULL`, []any{now}},

@@ -29,6 +29,7 @@ func TestNothingThatWorksOnceWorksAfterARestore(t *testing.T) {
 		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", NextAttempt: now}),
 		s.CreateDevice(ctx, store.Device{Hash: "d", UserCodeHash: "u", ExpiresAt: later}),
 		s.PushRequest(ctx, store.PushedRequest{Hash: "p", ExpiresAt: later}),
+		s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: "n", Hash: "n", Uses: 9, ExpiresAt: later}),
 		s.Restored(ctx),
 	)
 	if err != nil {
@@ -39,6 +40,7 @@ func TestNothingThatWorksOnceWorksAfterARestore(t *testing.T) {
 		"recovery code": {s.UseRecoveryCode(ctx, "ann", "r", now), store.ErrConsumed},
 		"invitation":    {only(s.UseInvitation(ctx, "i", now)), store.ErrRevoked},
 		"reset":         {only(s.UseReset(ctx, "r", now)), store.ErrRevoked},
+		"registration":  {only(s.UseRegistrationToken(ctx, "n", now)), store.ErrRevoked},
 		"session":       {only(s.Session(ctx, "s", now)), store.ErrRevoked},
 		"code":          {s.RedeemCode(ctx, "c", now), store.ErrConsumed},
 		"token":         {s.RotateRefreshToken(ctx, "t", store.RefreshToken{Hash: "u", GrantID: "g"}, now), store.ErrRevoked},

@@ -35,6 +35,7 @@ var sweepers = []sweeper{
 	expiring("devices", "hash", "expires_at", deviceKeep),
 	expiring("pushed_requests", "hash", "expires_at", pushedKeep),
 	expiring("backchannels", "hash", "expires_at", backchannelKeep),
+	expiring("registration_tokens", "id", "expires_at", registrationKeep),
 	sweepGrants,
 }
 

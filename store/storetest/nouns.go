@@ -70,6 +70,7 @@ func protocolNouns(e *env) []noun {
 	notice := filled(func(n *store.Notice) {})
 	device := filled(func(d *store.Device) {})
 	backchannel := filled(func(b *store.Backchannel) {})
+	registration := filled(func(r *store.RegistrationToken) { r.Used, r.RevokedAt = r.Uses-1, time.Time{} })
 	pushed := filled(func(r *store.PushedRequest) { r.UsedAt = time.Time{} })
 	event := filled(func(a *store.AuditEvent) { a.Seq, a.PrevHash, a.Hash = 1, "", "" })
 	want := store.Canonical(event)
@@ -96,6 +97,8 @@ func protocolNouns(e *env) []noun {
 			func() (any, error) { return s.PushedRequest(ctx, pushed.Hash, t0) }),
 		made("backchannel request", &backchannel, func() error { return s.CreateBackchannel(ctx, backchannel, 1) },
 			func() (any, error) { return s.Backchannel(ctx, backchannel.Hash, t0) }),
+		made("registration token", &registration, func() error { return s.CreateRegistrationToken(ctx, registration) },
+			func() (any, error) { return s.RegistrationToken(ctx, registration.Hash, t0) }),
 		made("device", &device, func() error { return s.CreateDevice(ctx, device) },
 			func() (any, error) { return s.Device(ctx, device.Hash, t0) }),
 		audit,
@@ -117,6 +120,9 @@ func lookups(e *env, name string) map[string]error {
 	note("UseInvitation")(s.UseInvitation(ctx, name, t0))
 	note("ResetByToken")(s.ResetByToken(ctx, name, t0))
 	note("UseReset")(s.UseReset(ctx, name, t0))
+	note("RegistrationToken")(s.RegistrationToken(ctx, name, t0))
+	note("UseRegistrationToken")(s.UseRegistrationToken(ctx, name, t0))
+	note("RevokeRegistrationToken")(s.RevokeRegistrationToken(ctx, name, t0))
 	note("Application")(s.Application(ctx, name))
 	note("UpdateApplication")(s.UpdateApplication(ctx, name, func(*store.Application) error { return errors.New("called") }))
 	out["DeleteApplication"] = s.DeleteApplication(ctx, name)

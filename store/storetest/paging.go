@@ -44,6 +44,7 @@ func listings(e *env) []listing {
 	organisation := idsOf(func(o store.Organisation) string { return o.ID })
 	assignment := idsOf(func(a store.Assignment) string { return a.OrganisationID })
 	notice := idsOf(func(n store.Notice) string { return n.ID })
+	registration := idsOf(func(r store.RegistrationToken) string { return r.ID })
 	message := idsOf(func(m store.OutboxMessage) string { return m.ID })
 	return []listing{
 		{"accounts", func(id string) error {
@@ -86,6 +87,10 @@ func listings(e *env) []listing {
 		{"messages", func(id string) error { return s.EnqueueMail(ctx, store.OutboxMessage{ID: id}) },
 			func(id string) error { return s.MailSent(ctx, id) },
 			func(p store.Page) ([]string, string, error) { return message(s.PendingMail(ctx, p)) }},
+		{"registration tokens", func(id string) error {
+			return s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: id, Hash: id, ExpiresAt: in(minute)})
+		}, nil,
+			func(p store.Page) ([]string, string, error) { return registration(s.RegistrationTokens(ctx, p)) }},
 		{"notices", func(id string) error { return s.EnqueueNotice(ctx, store.Notice{ID: id}) },
 			func(id string) error { return s.NoticeDelivered(ctx, id) },
 			func(p store.Page) ([]string, string, error) { return notice(s.PendingNotices(ctx, p)) }},

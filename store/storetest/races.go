@@ -62,9 +62,14 @@ func contests(e *env) []contest {
 	e.must(s.EnqueueNotice(ctx, store.Notice{ID: "race", NextAttempt: t0}))
 	e.must(s.CreateDevice(ctx, store.Device{Hash: "race", UserCodeHash: "race", ExpiresAt: in(time.Hour)}))
 	e.must(s.CreateBackchannel(ctx, store.Backchannel{Hash: "race", AccountID: "bob", CreatedAt: t0, ExpiresAt: in(time.Hour)}, 1))
+	e.must(s.CreateRegistrationToken(ctx, registrationToken("contest", 1)))
 	e.must(s.PushRequest(ctx, store.PushedRequest{Hash: "race", ExpiresAt: in(time.Hour)}))
 	return []contest{
 		{"UsePushedRequest", func(ctx context.Context, s store.Store, _ int) error { return s.UsePushedRequest(ctx, "race", t0) }, store.ErrConsumed},
+		{"UseRegistrationToken", func(ctx context.Context, s store.Store, _ int) error {
+			_, err := s.UseRegistrationToken(ctx, "hash-contest", t0)
+			return err
+		}, store.ErrConsumed},
 		{"RedeemCode", func(ctx context.Context, s store.Store, _ int) error { return s.RedeemCode(ctx, "code-race", t0) }, store.ErrConsumed},
 		{"RotateRefreshToken", func(ctx context.Context, s store.Store, i int) error {
 			return s.RotateRefreshToken(ctx, "token-race", store.RefreshToken{Hash: fmt.Sprint("leaf-", i), GrantID: "race", ExpiresAt: in(time.Hour)}, t0)

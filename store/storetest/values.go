@@ -290,6 +290,8 @@ func emptyIdentity(e *env) {
 			"EnqueueNotice":            s.EnqueueNotice(ctx, store.Notice{ID: id}),
 			"CreateBackchannel":        s.CreateBackchannel(ctx, store.Backchannel{Hash: id, AccountID: "ann"}, 9),
 			"CreateBackchannel, who":   s.CreateBackchannel(ctx, store.Backchannel{Hash: "b", AccountID: id}, 9),
+			"CreateRegistrationToken":  s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: id, Hash: "r"}),
+			"CreateRegistration, hash": s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: "r", Hash: id}),
 			"CreateDevice":             s.CreateDevice(ctx, store.Device{Hash: id, UserCodeHash: "u"}),
 			"CreateDevice, user code":  s.CreateDevice(ctx, store.Device{Hash: "d", UserCodeHash: id}),
 			"SetMeta":                  s.SetMeta(ctx, id, "v"),
