@@ -53,9 +53,9 @@ type accessClaims struct {
 	AMR           []string       `json:"amr,omitempty"`
 	SessionID     string         `json:"sid,omitempty"`
 	GrantID       string         `json:"grant_id,omitempty"`
-	Actor         *actor         `json:"act,omitempty"`  // RFC 8693 section 4.1
-	Roles         []string       `json:"roles,omitzero"` // an empty list says "none"
-	Organizations []Organization `json:"organizations,omitzero"`
+	Actor         *actor         `json:"act,omitempty"`   // RFC 8693 section 4.1
+	Roles         []string       `json:"roles,omitempty"` // no empty list: RFC 7643 section 2.5
+	Organizations []Organization `json:"organizations,omitempty"`
 	Confirmation  *confirmation  `json:"cnf,omitempty"` // who may use it; nil: whoever has it
 }
 
