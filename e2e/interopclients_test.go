@@ -130,3 +130,23 @@ func TestInteropOpenIDClient(t *testing.T) {
 		"client credentials", "token exchange", "client_secret_jwt", "device grant", "dynamic registration",
 		"refused: another nonce", "refused: another issuer", "refused: another verifier")
 }
+
+func TestInteropOAuth4WebAPI(t *testing.T) {
+	runtimeOf(t, "node")
+	p := start(t, registers)
+	d := p.stage(t, "otto@acme.example")
+	d.everyKind()
+	d.play("node", "oauth4webapi.js", "discovery", "sign-in", "userinfo", "refresh", "introspection", "revocation", "JWT access token",
+		"private_key_jwt", "pushed request", "signed answer", "DPoP", "DPoP nonce", "client credentials", "device grant", "dynamic registration",
+		"refused: metadata of another issuer", "refused: another nonce", "refused: an assertion by another key")
+}
+
+func TestInteropAuthlib(t *testing.T) {
+	runtimeOf(t, "python")
+	p := start(t)
+	d := p.stage(t, "paul@acme.example")
+	d.everyKind()
+	d.play("python", "authlib_party.py", "discovery", "sign-in", "userinfo", "refresh", "introspection", "revocation", "JWT access token", "sign-out",
+		"private_key_jwt", "client_secret_jwt", "client credentials", "token exchange", "device grant",
+		"refused: another nonce", "refused: another issuer", "refused: a wrong secret")
+}
