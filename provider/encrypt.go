@@ -49,10 +49,16 @@ func wantsEncrypted(c store.Client, answer string) bool {
 	return c.Settings[encryptedAlg(answer)] != nil || c.Settings[encryptedEnc(answer)] != nil
 }
 
+// jweHeader is what the header says besides the algorithms and the key. Libraries
+// refuse what they do not know there, so it is little.
+type jweHeader map[jose.HeaderKey]any
+
+// nested: what is inside is a signed JWT (RFC 7519 sections 5.2 and 11.2).
+var nested = jweHeader{"cty": "JWT"}
+
 // encrypt returns content readable for the client alone, if it is registered so,
-// and as it is otherwise. A signed JWT becomes a nested one (RFC 7519 section
-// 11.2): first signed, then encrypted.
-func (p *Provider) encrypt(ctx context.Context, c store.Client, answer, content string, signed bool) (string, error) {
+// and as it is otherwise. What is signed is signed first.
+func (p *Provider) encrypt(ctx context.Context, c store.Client, answer, content string, header jweHeader) (string, error) {
 	if !wantsEncrypted(c, answer) {
 		return content, nil
 	}
@@ -60,13 +66,7 @@ func (p *Provider) encrypt(ctx context.Context, c store.Client, answer, content 
 	if err != nil {
 		return "", err
 	}
-	// Whose it is can be told before it is opened (RFC 7519 section 5.3;
-	// Back-Channel Logout section 2.4 wants it).
-	o := (&jose.EncrypterOptions{}).WithHeader("iss", p.issuer)
-	if signed {
-		o = o.WithContentType("JWT")
-	}
-	encrypter, err := jose.NewEncrypter(enc, to, o)
+	encrypter, err := jose.NewEncrypter(enc, to, &jose.EncrypterOptions{ExtraHeaders: header})
 	if err != nil {
 		return "", cannotEncrypt(c, answer, err)
 	}

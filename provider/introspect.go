@@ -91,7 +91,7 @@ func (p *Provider) introspectionJWT(ctx context.Context, c store.Client, answer 
 	if err != nil {
 		return "", fmt.Errorf("sign introspection: %w", err)
 	}
-	return p.encrypt(ctx, c, answerIntrospection, token, true)
+	return p.encrypt(ctx, c, answerIntrospection, token, nested)
 }
 
 // accepts tells whether a request names a media type in its Accept header (RFC

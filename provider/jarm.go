@@ -55,7 +55,7 @@ func (p *Provider) signAnswer(ctx context.Context, t target, values url.Values) 
 	if err != nil {
 		return nil, fmt.Errorf("sign authorization response: %w", err)
 	}
-	if token, err = p.encrypt(ctx, t.client, answerAuthorization, token, true); err != nil {
+	if token, err = p.encrypt(ctx, t.client, answerAuthorization, token, nested); err != nil {
 		return nil, err
 	}
 	return url.Values{"response": {token}}, nil

@@ -51,7 +51,8 @@ func (p *Provider) logoutToken(ctx context.Context, c store.Client, n store.Noti
 	if err != nil {
 		return "", err
 	}
-	return p.encrypt(ctx, c, answerIDToken, token, true) // as ID tokens (section 2.4)
+	// As ID tokens, but whose it is can be told before it is opened (section 2.4).
+	return p.encrypt(ctx, c, answerIDToken, token, jweHeader{"cty": "JWT", "iss": p.issuer})
 }
 
 // DeliverNotices tells clients of ended sessions until ctx ends. Any number of

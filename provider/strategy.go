@@ -111,7 +111,7 @@ func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, r fosit
 	if err != nil {
 		return "", err
 	}
-	return s.p.encrypt(ctx, x.client, answerIDToken, token, true)
+	return s.p.encrypt(ctx, x.client, answerIDToken, token, nested)
 }
 
 // halfHash is the left half of the hash that goes with an algorithm (OpenID

@@ -60,13 +60,13 @@ func (p *Provider) userInfoJWT(ctx context.Context, c store.Client, claims map[s
 		if err != nil {
 			return "", fmt.Errorf("sign userinfo: %w", err)
 		}
-		return p.encrypt(ctx, c, answerUserInfo, token, true)
+		return p.encrypt(ctx, c, answerUserInfo, token, nested)
 	}
 	plain, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("encode userinfo: %w", err)
 	}
-	return p.encrypt(ctx, c, answerUserInfo, string(plain), false)
+	return p.encrypt(ctx, c, answerUserInfo, string(plain), nil)
 }
 
 // userInfoToken returns the access token of a request, if it is good for
