@@ -40,8 +40,9 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 		say("jwks_uri", "jwks and jwks_uri are not used together (RFC 7591 section 2)")
 	case uri != "" && p.keySource == nil:
 		say("jwks_uri", "keys are not fetched; register them as jwks")
-	case set == nil && uri == "" && (method == "private_key_jwt" || method == "self_signed_tls_client_auth"):
-		say("jwks", "is missing; %s needs the client's public keys", method)
+	case set == nil && uri == "" && method == "self_signed_tls_client_auth",
+		cannotSign(c) != "" && method == "private_key_jwt":
+		say("jwks", "%s; %s needs the client's public keys", cannotSign(c), method)
 	}
 	if names := certificateNames(c); method == "tls_client_auth" && len(names) != 1 {
 		say("tls_client_auth_subject_dn", "tls_client_auth needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email; %d are there", len(names))

@@ -21,6 +21,8 @@ func TestCheckClient(t *testing.T) {
 		{"a secret", plain, "client_secret_basic", nil, ""},
 		{"keys", plain, "private_key_jwt", map[string]any{"jwks": keys}, ""},
 		{"no keys", plain, "private_key_jwt", nil, "jwks"},
+		{"keys of no use for signatures", plain, "private_key_jwt", map[string]any{"jwks": object{"keys": []any{readerSet(t).(object)["keys"].([]any)[3]}}}, "jwks"},
+		{"keys of no use for signed requests", plain, "client_secret_basic", map[string]any{"require_signed_request_object": true, "jwks": object{"keys": []any{readerSet(t).(object)["keys"].([]any)[3]}}}, "jwks"},
 		{"bad keys", plain, "private_key_jwt", map[string]any{"jwks": map[string]any{"keys": []any{}}}, "jwks"},
 		{"keys twice", plain, "private_key_jwt", map[string]any{"jwks": keys, "jwks_uri": "https://a.example/"}, "jwks_uri"},
 		{"keys that nobody fetches", plain, "private_key_jwt", map[string]any{"jwks_uri": "https://a.example/"}, "jwks_uri"},

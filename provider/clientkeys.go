@@ -108,8 +108,36 @@ func CheckKeySet(raw []byte) error {
 }
 
 func anyFits(k jose.JSONWebKey) bool {
-	return slices.ContainsFunc(clientAlgorithms, func(alg string) bool { return keyFits(k, alg) }) ||
-		slices.ContainsFunc(keyManagement, func(alg string) bool { return encryptsWith(k, alg) })
+	return verifies(k) || slices.ContainsFunc(keyManagement, func(alg string) bool { return encryptsWith(k, alg) })
+}
+
+func verifies(k jose.JSONWebKey) bool {
+	return slices.ContainsFunc(clientAlgorithms, func(alg string) bool { return keyFits(k, alg) })
+}
+
+// registeredKeys are the keys that a client registered, as far as they are good.
+func registeredKeys(c store.Client) []jose.JSONWebKey {
+	raw, err := json.Marshal(c.Settings["jwks"])
+	if err != nil {
+		return nil
+	}
+	keys, err := parseKeySet(raw)
+	if err != nil {
+		return nil
+	}
+	return keys
+}
+
+// cannotSign says why nothing that a client signs could be verified, "" if it
+// could. What it publishes at its jwks_uri may change at any time.
+func cannotSign(c store.Client) string {
+	switch {
+	case setting(c, "jwks_uri") != "" || slices.ContainsFunc(registeredKeys(c), verifies):
+		return ""
+	case c.Settings["jwks"] == nil:
+		return "is missing"
+	}
+	return fmt.Sprintf("has no key for any of %v (RSA needs 2048 bits, EC the curve P-256)", clientAlgorithms)
 }
 
 // keyFits tells whether a key may verify what alg signed (RFC 7518 section 3).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -137,10 +136,7 @@ func encryptsWith(k jose.JSONWebKey, alg string) bool {
 // publishes at its jwks_uri may change at any time and is looked at when an
 // answer is made.
 func checkAnswers(c store.Client, say func(field, format string, args ...any)) {
-	var keys []jose.JSONWebKey
-	if raw, err := json.Marshal(c.Settings["jwks"]); err == nil {
-		keys, _ = parseKeySet(raw) // what is wrong with it is said elsewhere
-	}
+	keys := registeredKeys(c)
 	for _, answer := range signedAnswers {
 		for _, one := range []struct {
 			name    string

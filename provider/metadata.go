@@ -166,8 +166,8 @@ func (p *Provider) applyAuthentication(c *store.Client, in map[string]any) error
 		return badMetadata("token_endpoint_auth_method %s cannot be registered here.", c.TokenEndpointAuthMethod)
 	case keys && uri:
 		return badMetadata("jwks and jwks_uri are not used together (RFC 7591 section 2).")
-	case c.TokenEndpointAuthMethod == "private_key_jwt" && !keys && !uri:
-		return badMetadata("private_key_jwt needs jwks or jwks_uri.")
+	case c.TokenEndpointAuthMethod == "private_key_jwt" && cannotSign(*c) != "":
+		return badMetadata("jwks %s; private_key_jwt needs jwks or jwks_uri.", cannotSign(*c))
 	}
 	return nil
 }

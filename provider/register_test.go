@@ -126,6 +126,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"algorithm none":             {object{"id_token_signed_response_alg": "none"}, metadata},
 		"an unknown method":          {object{"token_endpoint_auth_method": "password"}, metadata},
 		"keys that are missing":      {object{"token_endpoint_auth_method": "private_key_jwt"}, metadata},
+		"keys to encrypt with":       {object{"token_endpoint_auth_method": "private_key_jwt", "jwks": object{"keys": []any{readerSet(t).(object)["keys"].([]any)[3]}}}, metadata},
 		"both kinds of keys":         {object{"jwks": object{"keys": []any{}}, "jwks_uri": "https://tool.example/jwks"}, metadata},
 		"no keys":                    {object{"jwks": object{"keys": []any{}}}, metadata},
 		"keys over http":             {object{"jwks_uri": "http://tool.example/jwks"}, metadata},

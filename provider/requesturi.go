@@ -106,8 +106,8 @@ func (p *Provider) checkRequests(c store.Client, say func(field, format string, 
 		say(requestAlg, "is none, and require_signed_request_object asks for a signature; keep one of the two")
 	case alg != "" && alg != requestUnsigned && !contains(clientAlgorithms, alg):
 		say(requestAlg, "must be none or one of %s", strings.Join(clientAlgorithms, ", "))
-	case must && c.Settings["jwks"] == nil && setting(c, "jwks_uri") == "":
-		say("jwks", "is missing; signed requests need the client's public keys")
+	case must && cannotSign(c) != "":
+		say("jwks", "%s; signed requests need the client's public keys", cannotSign(c))
 	}
 	uris, sent := c.Settings[requestURIs]
 	if !sent {

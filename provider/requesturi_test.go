@@ -269,3 +269,19 @@ func TestUnsignedRequests(t *testing.T) {
 		t.Errorf("by reference: %v", got)
 	}
 }
+
+// Whatever a client that may send unsigned requests sends: its own parameters, or
+// an error.
+func FuzzUnsignedRequest(f *testing.F) {
+	r := newRig(f)
+	c := store.Client{ID: "lax", Settings: map[string]any{requestAlg: "none"}}
+	for _, claims := range []string{`{"scope":"openid"}`, `{"aud":7}`, `{"exp":1e400}`, `{"iss":null,"client_id":"lax"}`, `[]`, `null`} {
+		f.Add(claims)
+	}
+	f.Fuzz(func(t *testing.T, claims string) {
+		raw := "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + "."
+		if out, err := r.p.openUnsigned(c, raw); err == nil && (out.Get("client_id") != "lax" || out.Has("request") || out.Has("request_uri")) {
+			t.Fatalf("got %v", out)
+		}
+	})
+}

@@ -37,9 +37,29 @@ type Application struct {
 	Access                  AccessPolicy
 	EnrolmentHint           string        // the operator's own words on which authenticator app is allowed
 	SessionMaxAge           time.Duration // a session older than this signs in again; 0: no limit of its own
+	DetailTypes             []DetailType  // what its clients may ask for in authorization_details
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// DetailType is one type of authorization_details (RFC 9396 section 2): what an
+// element of it may hold, and how people are told. What is not described is
+// refused.
+type DetailType struct {
+	Type    string        `json:"type"`
+	Title   string        `json:"title"`   // what it lets a client do, as the consent page says it
+	Consent ConsentPolicy `json:"consent"` // skip, once (also if empty) or always
+	Fields  []DetailField `json:"fields"`
+}
+
+// DetailField is one member of a DetailType.
+type DetailField struct {
+	Name     string            `json:"name"`  // with dots for members of members: "amount.currency"
+	Title    string            `json:"title"` // what the consent page calls it; empty for the common members of RFC 9396
+	Kind     string            `json:"kind"`  // text, number or list (of texts)
+	Required bool              `json:"required"`
+	Values   map[string]string `json:"values"` // allowed ones, in people's words; empty: any
 }
 
 // Applications.
@@ -218,12 +238,14 @@ type Consent struct {
 	AccountID string
 	ClientID  string
 	Scopes    []string // sorted
+	Details   string   // authorization_details that were consented to last, canonical JSON; empty: never any
 	GrantedAt time.Time
 }
 
 // Consents.
 type Consents interface {
-	// PutConsent replaces the scopes by the union with what was granted before.
+	// PutConsent replaces the scopes by the union with what was granted before, and
+	// the details only if there are any.
 	PutConsent(ctx context.Context, c Consent) error
 	// Consent returns ErrNotFound if there is none.
 	Consent(ctx context.Context, accountID, clientID string) (Consent, error)

@@ -58,6 +58,7 @@ type Grant struct {
 	ACR           string
 	Nonce         string
 	Claims        string // the claims parameter, JSON, as requested
+	Details       string // authorization_details, canonical JSON; empty: none
 	Params        string // what else of the authorization request matters later, form-encoded, no secrets
 	CreatedAt     time.Time
 	ExpiresAt     time.Time // after this nothing of the family lives; Sweep removes it
@@ -249,6 +250,7 @@ type Device struct {
 	ApplicationID string
 	Scopes        []string // requested
 	Audiences     []string
+	Details       string // authorization_details, canonical JSON; empty: none
 	Address       string // where the request came from: a hint for the person
 	UserAgent     string
 	CreatedAt     time.Time

@@ -167,14 +167,27 @@ type ScopeLine struct {
 	New  bool // not consented before
 }
 
+// ConsentDetail is one authorization detail (RFC 9396) in words.
+type ConsentDetail struct {
+	Title string
+	Lines []ConsentLine
+}
+
+// ConsentLine is one member of a detail.
+type ConsentLine struct {
+	Label  string
+	Values []string
+}
+
 // Consent asks whether a client may have what it wants. Hooks: #consent-allow
 // (posts allow=1), #consent-deny (posts deny=1).
 type Consent struct {
 	Frame
-	Action string
-	Client string
-	Person string
-	Scopes []ScopeLine
+	Action  string
+	Client  string
+	Person  string
+	Details []ConsentDetail // first: they say what exactly
+	Scopes  []ScopeLine
 }
 
 // Activated is the end of an activation. Hook: #go-to-portal.

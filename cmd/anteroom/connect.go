@@ -153,7 +153,7 @@ func (r *refusal) Error() string {
 
 func (r *refusal) mistake(m admin.Mistake) string {
 	name, which := flag(m.Field)
-	if r.isFlag != nil && r.isFlag(name) {
+	if first, _, _ := strings.Cut(name, " "); r.isFlag != nil && r.isFlag(first) {
 		name = "--" + name
 	}
 	return clean(name + which + ": " + m.Detail)

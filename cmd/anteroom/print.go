@@ -114,8 +114,12 @@ func (a *app) say(answer any, format string, args ...any) error {
 }
 
 // flag is how the command line calls a field of the interface, and which of
-// several values it is about.
+// several values it is about. Further metadata of a client has no flag of its own
+// but --set.
 func flag(field string) (name, which string) {
+	if metadata, ok := strings.CutPrefix(field, "metadata."); ok && metadata != "jwks" {
+		return "set " + metadata, ""
+	}
 	name, index, several := strings.Cut(field, "[")
 	if i := strings.IndexByte(name, '.'); i > 0 {
 		name = name[i+1:]

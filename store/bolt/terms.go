@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -136,6 +137,7 @@ func (s *Store) PutConsent(ctx context.Context, c store.Consent) error {
 		all.Scopes = slices.Clone(c.Scopes)
 		if before, err := consents.get(t, consents.key(&c)); err == nil {
 			all.Scopes = append(all.Scopes, before.Scopes...)
+			all.Details = cmp.Or(c.Details, before.Details)
 		}
 		slices.Sort(all.Scopes)
 		all.Scopes = slices.Compact(all.Scopes)

@@ -15,7 +15,7 @@ var applications = newTable("applications", 1, func(a *store.Application) []fiel
 		{"id", &a.ID}, {"name", &a.Name}, {"launch_url", &a.LaunchURL}, {"logo_url", &a.LogoURL}, {"colour", &a.Colour},
 		{"require_mfa", &a.RequireMFA}, {"challenge_after_enrolment", &a.ChallengeAfterEnrolment},
 		{"consent", &a.Consent}, {"access", &a.Access}, {"enrolment_hint", &a.EnrolmentHint},
-		{"session_max_age_ns", (*int64)(&a.SessionMaxAge)},
+		{"session_max_age_ns", (*int64)(&a.SessionMaxAge)}, {"detail_types", &a.DetailTypes},
 		{"created_at", when{&a.CreatedAt}}, {"updated_at", when{&a.UpdatedAt}},
 	}
 })

@@ -14,7 +14,7 @@ const deviceKeep = 24 * time.Hour
 var devices = newTable("devices", 1, func(d *store.Device) []field {
 	return []field{
 		{"hash", &d.Hash}, {"user_code_hash", &d.UserCodeHash}, {"client_id", &d.ClientID}, {"application_id", &d.ApplicationID},
-		{"scopes", &d.Scopes}, {"audiences", &d.Audiences}, {"address", &d.Address}, {"user_agent", &d.UserAgent},
+		{"scopes", &d.Scopes}, {"audiences", &d.Audiences}, {"details", &d.Details}, {"address", &d.Address}, {"user_agent", &d.UserAgent},
 		{"created_at", when{&d.CreatedAt}}, {"expires_at", when{&d.ExpiresAt}}, {"decided_at", when{&d.DecidedAt}},
 		{"grant_id", &d.GrantID}, {"used_at", when{&d.UsedAt}},
 	}

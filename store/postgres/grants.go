@@ -18,7 +18,7 @@ var grants = newTable("grants", 1, func(g *store.Grant) []field {
 	return []field{
 		{"id", &g.ID}, {"client_id", &g.ClientID}, {"application_id", &g.ApplicationID}, {"account_id", &g.AccountID}, {"session_id", &g.SessionID},
 		{"scopes", &g.Scopes}, {"audiences", &g.Audiences}, {"requested_at", when{&g.RequestedAt}}, {"auth_time", when{&g.AuthTime}},
-		{"amr", &g.AMR}, {"acr", &g.ACR}, {"nonce", &g.Nonce}, {"claims", &g.Claims}, {"params", &g.Params},
+		{"amr", &g.AMR}, {"acr", &g.ACR}, {"nonce", &g.Nonce}, {"claims", &g.Claims}, {"details", &g.Details}, {"params", &g.Params},
 		{"created_at", when{&g.CreatedAt}}, {"expires_at", when{&g.ExpiresAt}}, {"revoked_at", when{&g.RevokedAt}}, {"revoked_reason", &g.RevokedReason},
 	}
 })

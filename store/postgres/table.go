@@ -107,6 +107,12 @@ func (tb *table[T]) values(row *T) ([]any, error) {
 				return nil, fmt.Errorf("%s.%s: %w", tb.name, f.column, err)
 			}
 			out[i] = text
+		case *[]store.DetailType:
+			text, err := json.Marshal(append([]store.DetailType{}, *p...))
+			if err != nil {
+				return nil, fmt.Errorf("%s.%s: %w: %w", tb.name, f.column, store.ErrInvalid, err)
+			}
+			out[i] = string(text)
 		default:
 			out[i] = f.ptr
 		}
@@ -135,6 +141,8 @@ func mend(fields []field) {
 			if len(*p) == 0 {
 				*p = nil
 			}
+		case *[]store.DetailType:
+			*p = store.Canonical(*p)
 		case *map[string]any:
 			if len(*p) == 0 {
 				*p = nil

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -104,7 +105,7 @@ func (s *Store) AcceptedTerms(ctx context.Context, accountID, applicationID stri
 
 var consents = newTable("consents", 2, func(c *store.Consent) []field {
 	return []field{
-		{"account_id", &c.AccountID}, {"client_id", &c.ClientID}, {"scopes", &c.Scopes}, {"granted_at", when{&c.GrantedAt}},
+		{"account_id", &c.AccountID}, {"client_id", &c.ClientID}, {"scopes", &c.Scopes}, {"details", &c.Details}, {"granted_at", when{&c.GrantedAt}},
 	}
 })
 
@@ -129,6 +130,7 @@ func (s *Store) PutConsent(ctx context.Context, c store.Consent) error {
 				return err
 			}
 			all := c
+			all.Details = cmp.Or(c.Details, before.Details)
 			all.Scopes = slices.Concat(c.Scopes, before.Scopes)
 			slices.Sort(all.Scopes)
 			all.Scopes = slices.Compact(all.Scopes)

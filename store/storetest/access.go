@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"anteroom/store"
@@ -304,6 +305,13 @@ func consents(e *env) {
 	put(in(minute), "email", "profile")
 	c := value[store.Consent](e)(s.Consent(ctx, "ann", "c"))
 	e.equal("the union, sorted", c, store.Consent{AccountID: "ann", ClientID: "c", Scopes: []string{"email", "openid", "profile"}, GrantedAt: in(minute)})
+	large := `[{"type":"a","identifier":"` + strings.Repeat("ü", 4<<10) + `"}]`
+	for _, one := range []struct{ put, want string }{{`[{"type":"a"}]`, `[{"type":"a"}]`}, {"", `[{"type":"a"}]`}, {large, large}} {
+		e.must(s.PutConsent(ctx, store.Consent{AccountID: "ann", ClientID: "c", Details: one.put, GrantedAt: in(minute)}))
+		e.equal("details", value[store.Consent](e)(s.Consent(ctx, "ann", "c")).Details, one.want)
+	}
+	e.must(s.CreateGrant(ctx, store.Grant{ID: "large", Details: large, ExpiresAt: in(minute)}))
+	e.equal("details of a grant", value[store.Grant](e)(s.Grant(ctx, "large", t0)).Details, large)
 	_, err := s.Consent(ctx, "bob", "c")
 	e.wants("somebody else's", err, store.ErrNotFound)
 	e.wants("revoke", s.RevokeConsent(ctx, "ann", "c"), nil)

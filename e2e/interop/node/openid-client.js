@@ -115,7 +115,7 @@ async function bound() {
   const fresh = await oidc.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP })
   await refused('a stolen token', () => oidc.fetchUserInfo(config, fresh.access_token, person.sub), { status: 401, error: 'invalid_token' })
   const thief = oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256'))
-  await refused('a stolen token with another key', () => oidc.fetchUserInfo(config, fresh.access_token, person.sub, { DPoP: thief }), { status: 401, error: 'invalid_token' })
+  await refused('a stolen token with another key', () => oidc.fetchUserInfo(config, fresh.access_token, person.sub, { DPoP: thief }), { status: 401, error: 'invalid_dpop_proof' })
   did('DPoP')
 }
 
