@@ -35,8 +35,8 @@ func mutualTLS(cfg config.Config) (*provider.MutualTLS, error) {
 // tlsConfig is that of the public listener. Only whoever comes by the host name
 // for certificates is asked for one, so that no browser shows people a choice of
 // them. The provider decides which one is good: a handshake has no words.
-func (s *Server) tlsConfig(cert tls.Certificate) *tls.Config {
-	usual := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+func (s *Server) tlsConfig(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	usual := &tls.Config{GetCertificate: cert, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if s.config.MutualTLS.Host == "" {
 		return usual
 	}

@@ -42,7 +42,7 @@ func TestOnlyTheHostForCertificatesAsks(t *testing.T) {
 			w.WriteHeader(http.StatusAccepted)
 		}
 	}))
-	web.Listener = tls.NewListener(web.Listener, s.tlsConfig(own))
+	web.Listener = tls.NewListener(web.Listener, s.tlsConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &own, nil }))
 	web.Start()
 	defer web.Close()
 	for name, want := range map[string]bool{"id.example": false, "mtls.example": true} {

@@ -155,12 +155,12 @@ func (s *Server) publicListener() (net.Listener, error) {
 	if !s.config.TLS.Enabled() {
 		return l, nil
 	}
-	cert, err := tls.LoadX509KeyPair(s.config.TLS.Certificate, s.config.TLS.Key)
+	cert, err := newOwnCertificate(s.config.TLS, s.log)
 	if err != nil {
 		_ = l.Close()
-		return nil, fmt.Errorf("load certificate (tls): %w", err)
+		return nil, err
 	}
-	return tls.NewListener(l, s.tlsConfig(cert)), nil
+	return tls.NewListener(l, s.tlsConfig(cert.get)), nil
 }
 
 // background is what a node does besides answering.
