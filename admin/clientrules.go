@@ -12,7 +12,7 @@ import (
 
 // What a client may be registered with. docs/portal.md explains each.
 var (
-	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantExchange, grantJWTBearer}
+	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantExchange, grantJWTBearer, grantImplicit}
 	authMethods = []string{
 		"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", authNone,
 	}
@@ -26,6 +26,10 @@ const (
 	grantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange"
 	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
+
+// grantImplicit goes with response types that have tokens. The provider says
+// whether they are on.
+const grantImplicit = "implicit"
 
 const authNone = "none" // a public client: PKCE instead of a secret
 
@@ -46,7 +50,8 @@ func (in ChangeClient) fields() (fields []string) {
 	for key, present := range map[string]bool{
 		"client_name": in.Name != nil, "redirect_uris": in.RedirectURIs != nil,
 		"post_logout_redirect_uris": in.PostLogoutRedirectURIs != nil, "grant_types": in.GrantTypes != nil,
-		"scope": in.Scope != nil, "audiences": in.Audiences != nil,
+		"response_types": in.ResponseTypes != nil,
+		"scope":          in.Scope != nil, "audiences": in.Audiences != nil,
 		"token_endpoint_auth_method": in.TokenEndpointAuthMethod != nil, "application_type": in.ApplicationType != nil,
 		"id_token_signed_response_alg": in.IDTokenSignedResponseAlg != nil,
 		"access_token_signing_alg":     in.AccessTokenSigningAlg != nil,
@@ -80,10 +85,20 @@ func (in ChangeClient) apply(c *store.Client) {
 		applyMetadata(c, *in.Metadata)
 	}
 	set(&c.Disabled, in.Disabled)
-	c.ResponseTypes = nil
-	if slices.Contains(c.GrantTypes, "authorization_code") {
-		c.ResponseTypes = []string{"code"}
+	switch {
+	case in.ResponseTypes != nil:
+		setList(&c.ResponseTypes, in.ResponseTypes)
+	case in.GrantTypes != nil || len(c.ResponseTypes) == 0:
+		c.ResponseTypes = defaultResponseTypes(*c)
 	}
+}
+
+// defaultResponseTypes go with the grant types if none were chosen.
+func defaultResponseTypes(c store.Client) []string {
+	if slices.Contains(c.GrantTypes, "authorization_code") {
+		return []string{"code"}
+	}
+	return nil
 }
 
 func setList(field *[]string, value *[]string) {
@@ -107,8 +122,8 @@ func fillDefaults(c *store.Client, in ChangeClient) {
 			c.GrantTypes = []string{"authorization_code", "refresh_token"}
 		}
 	}
-	if slices.Contains(c.GrantTypes, "authorization_code") {
-		c.ResponseTypes = []string{"code"}
+	if in.ResponseTypes == nil {
+		c.ResponseTypes = defaultResponseTypes(*c)
 	}
 	if in.TokenEndpointAuthMethod == nil {
 		c.TokenEndpointAuthMethod = "client_secret_basic"
@@ -187,15 +202,19 @@ func (a *API) checkRedirects(c store.Client, found *mistakes) {
 // checkGrants finds grants that do not go with the rest.
 func checkGrants(c store.Client, found *mistakes) {
 	code := slices.Contains(c.GrantTypes, "authorization_code")
-	people := code || slices.Contains(c.GrantTypes, grantDevice)
+	returns := code || slices.Contains(c.GrantTypes, grantImplicit)
+	people := returns || slices.Contains(c.GrantTypes, grantDevice)
 	public := c.TokenEndpointAuthMethod == authNone
 	if len(c.GrantTypes) == 0 {
 		found.add("grant_types", "is empty: the client could do nothing")
 	}
-	if code && len(c.RedirectURIs) == 0 {
+	if returns && len(c.ResponseTypes) == 0 {
+		found.add("response_types", "is missing; implicit goes with one that has tokens, such as code id_token")
+	}
+	if returns && len(c.RedirectURIs) == 0 {
 		found.add("redirect_uris", "is missing; say where people return to after the sign-in")
 	}
-	if slices.Contains(c.GrantTypes, "refresh_token") && !people {
+	if slices.Contains(c.GrantTypes, "refresh_token") && !code && !slices.Contains(c.GrantTypes, grantDevice) {
 		found.add("grant_types", "refresh_token goes with authorization_code or the device grant only")
 	}
 	for _, one := range [][2]string{{grantExchange, "token_exchange"}, {grantJWTBearer, "jwt_bearer_issuers"}} {

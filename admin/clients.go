@@ -59,6 +59,7 @@ type ChangeClient struct {
 	RedirectURIs             *[]string       `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs   *[]string       `json:"post_logout_redirect_uris,omitempty"`
 	GrantTypes               *[]string       `json:"grant_types,omitempty"`
+	ResponseTypes            *[]string       `json:"response_types,omitempty"`
 	Scope                    *string         `json:"scope,omitempty"`
 	Audiences                *[]string       `json:"audiences,omitempty"`
 	TokenEndpointAuthMethod  *string         `json:"token_endpoint_auth_method,omitempty"`

@@ -67,7 +67,7 @@ func TestClientMistakes(t *testing.T) {
 		{"redirect twice", map[string]any{"redirect_uris": []string{"https://a.example/", "https://a.example/"}}, "redirect_uris[1]"},
 		{"post-logout redirect", map[string]any{"post_logout_redirect_uris": []string{"http://a.example/"}}, "post_logout_redirect_uris[0]"},
 		{"no redirect", map[string]any{"redirect_uris": []string{}, "grant_types": []string{"authorization_code"}}, "redirect_uris"},
-		{"implicit", map[string]any{"grant_types": []string{"implicit"}}, "grant_types[0]"},
+		{"implicit without a response type", map[string]any{"grant_types": []string{"implicit"}, "redirect_uris": []string{"https://a.example/cb"}}, "response_types"},
 		{"no grants", map[string]any{"grant_types": []string{}}, "grant_types"},
 		{"refresh alone", map[string]any{"grant_types": []string{"refresh_token"}}, "grant_types"},
 		{"public machine", map[string]any{"grant_types": []string{"client_credentials"}, "token_endpoint_auth_method": "none"}, "grant_types"},

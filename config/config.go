@@ -27,6 +27,7 @@ type Config struct {
 	Product        Product
 	Password       Password
 	Fetch          Fetch
+	Compatibility  Compatibility
 	Registration   Registration
 	Log            Log
 
@@ -131,6 +132,19 @@ const (
 	RequestObjectsRegistered = "registered" // those at addresses that the client registered
 )
 
+// Compatibility opens what old portals and certification profiles need, and the
+// default forbids.
+type Compatibility struct {
+	FrontChannelTokens string // FrontChannelOff, FrontChannelClients or FrontChannelRegistration
+}
+
+// Who may have tokens in the authorization response.
+const (
+	FrontChannelOff          = "off"
+	FrontChannelClients      = "clients"      // those that the operator registered so
+	FrontChannelRegistration = "registration" // and those that registered themselves so
+)
+
 // Registration says who may register clients without the operator (RFC 7591).
 type Registration struct {
 	Mode  string // RegistrationOff, RegistrationToken or RegistrationOpen
@@ -172,11 +186,12 @@ func Default() Config {
 			Invitation:   7 * day,
 			Reset:        time.Hour,
 		},
-		Keys:         Keys{RotateEvery: 90 * day, PublishAhead: day},
-		Product:      Product{Name: "Anteroom"},
-		Fetch:        Fetch{RequestObjects: RequestObjectsOff},
-		Registration: Registration{Mode: RegistrationOff},
-		Log:          Log{Level: "info", Format: "text"},
+		Keys:          Keys{RotateEvery: 90 * day, PublishAhead: day},
+		Product:       Product{Name: "Anteroom"},
+		Fetch:         Fetch{RequestObjects: RequestObjectsOff},
+		Compatibility: Compatibility{FrontChannelTokens: FrontChannelOff},
+		Registration:  Registration{Mode: RegistrationOff},
+		Log:           Log{Level: "info", Format: "text"},
 	}
 }
 

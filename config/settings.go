@@ -36,6 +36,7 @@ var sections = []section{
 	{"product", "How the sign-in service calls itself where no portal is concerned."},
 	{"password", "What hashing passwords may take of the machine."},
 	{"fetch", "What clients publish (keys, request objects, lists of addresses) and where they are told of sign-outs is at addresses that they chose. Only the public internet is reached."},
+	{"compatibility", "What certification profiles and portals of old need, and the default forbids for their safety."},
 	{"registration", "Clients that register themselves (RFC 7591). Each becomes an application that every account may enter, and people are asked for their consent."},
 	{"log", "The log goes to standard error."},
 }
@@ -133,6 +134,9 @@ func (c *Config) policySettings() []setting {
 
 		{key: "fetch.request_objects", target: &c.Fetch.RequestObjects, oneOf: []string{RequestObjectsOff, RequestObjectsRegistered},
 			doc: "Whether an authorization request may be an address where the request is (request_uri): off, or registered (only addresses that its client registered as request_uris). Then whoever opens a sign-in link makes this service ask that client's server, every five seconds at most."},
+
+		{key: "compatibility.front_channel_tokens", target: &c.Compatibility.FrontChannelTokens, oneOf: []string{FrontChannelOff, FrontChannelClients, FrontChannelRegistration},
+			doc: "Who may have tokens in the address that the browser returns to, by the implicit or hybrid flow. With off nobody may, with clients those that the operator registered for it, with registration those that register themselves, too. What is in an address is in the browser's history and for every script of the portal to read; the code flow has no need of it."},
 
 		{key: "registration.mode", target: &c.Registration.Mode, oneOf: []string{RegistrationOff, RegistrationToken, RegistrationOpen},
 			doc: "Who may register clients: off (the operator alone), token (holders of an initial access token, which `anteroom client token create` makes), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},

@@ -3,8 +3,10 @@ package provider
 import (
 	"crypto/rand"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"anteroom/flow"
@@ -131,10 +133,8 @@ func writeFormPost(w http.ResponseWriter, action string, values url.Values) {
 		Action template.URL // checked against the registration
 		Fields []field
 	}{Nonce: rand.Text(), Action: template.URL(action)}
-	for _, name := range []string{"response", "code", "error", "error_description", "state", "iss"} {
-		if v := values.Get(name); v != "" {
-			page.Fields = append(page.Fields, field{name, v})
-		}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		page.Fields = append(page.Fields, field{name, values.Get(name)})
 	}
 	var body strings.Builder
 	if err := formPost.Execute(&body, page); err != nil {

@@ -10,7 +10,6 @@ import (
 
 // What an authorization request may ask for; discovery says the same.
 var (
-	responseTypes = []string{"code"}
 	responseModes = []string{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}
 	prompts       = []string{"none", "login", "consent", "select_account"}
 )
@@ -30,7 +29,7 @@ func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {
 		err = p.applyHint(r.Context(), a)
 	}
 	if err == nil {
-		err = p.answerable(r.Context(), a.target)
+		err = p.answerable(r.Context(), a)
 	}
 	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil {
 		p.logRefusal(r, wrong)

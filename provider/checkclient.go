@@ -59,6 +59,9 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 	if alg := setting(c, "token_endpoint_auth_signing_alg"); alg != "" && !contains(allowed, alg) {
 		say("token_endpoint_auth_signing_alg", "must be one of %s", strings.Join(allowed, ", "))
 	}
+	if what := p.wrongTypes(c); what != "" {
+		say("response_types", "%s", what)
+	}
 	if lacks := CheckProfile(c); len(lacks) > 0 {
 		say("profile", "%s", strings.Join(lacks, "; "))
 	}

@@ -48,13 +48,16 @@ func (p *Provider) loadRoles(ctx context.Context, accountID, applicationID strin
 // refreshed one has the same iss, sub, aud and auth_time, and no nonce (section
 // 12.2). Claims of the person are in userinfo, and here only if the claims
 // parameter asked for them here.
-func (p *Provider) idToken(ctx context.Context, x *exchange, atHash string) (map[string]any, error) {
+func (p *Provider) idToken(ctx context.Context, x *exchange, hashes map[string]string) (map[string]any, error) {
 	g := x.grant
 	claims := map[string]any{
 		"iss": p.issuer, "sub": p.subject(x.client, g.AccountID), "aud": x.client.ID,
 		"iat": x.now.Unix(), "exp": x.now.Add(p.life.IDToken).Unix(), "auth_time": g.AuthTime.Unix(),
 	}
-	for name, value := range map[string]string{"acr": g.ACR, "sid": g.SessionID, "at_hash": atHash} {
+	for name, value := range hashes {
+		claims[name] = value
+	}
+	for name, value := range map[string]string{"acr": g.ACR, "sid": g.SessionID} {
 		if value != "" {
 			claims[name] = value
 		}
@@ -66,6 +69,9 @@ func (p *Provider) idToken(ctx context.Context, x *exchange, atHash string) (map
 		claims["nonce"] = g.Nonce
 	}
 	wanted := decodeClaims(g.Claims).IDToken
+	if x.alone { // section 5.4: there is no userinfo to ask
+		wanted = append(slices.Clone(wanted), claimsOf(x.scopes)...)
+	}
 	if carriesRoles(x.app, x.scopes) {
 		wanted = append(slices.Clone(wanted), standardClaims["roles"]...)
 	}
@@ -76,16 +82,19 @@ func (p *Provider) idToken(ctx context.Context, x *exchange, atHash string) (map
 func (p *Provider) userClaims(ctx context.Context, t liveToken) (map[string]any, error) {
 	scopes := words(t.claims.Scope)
 	claims := map[string]any{"sub": p.subject(t.client, t.grant.AccountID)}
-	wanted := slices.Clone(decodeClaims(t.grant.Claims).UserInfo)
-	for scope, names := range standardClaims {
-		if contains(scopes, scope) {
-			wanted = append(wanted, names...)
-		}
-	}
+	wanted := append(slices.Clone(decodeClaims(t.grant.Claims).UserInfo), claimsOf(scopes)...)
 	if carriesRoles(t.app, scopes) {
 		wanted = append(wanted, standardClaims["roles"]...)
 	}
 	return claims, p.addClaims(ctx, claims, wanted, t.account, t.grant.ApplicationID)
+}
+
+// claimsOf returns the claims that scopes stand for.
+func claimsOf(scopes []string) (names []string) {
+	for _, scope := range scopes {
+		names = append(names, standardClaims[scope]...)
+	}
+	return names
 }
 
 // addClaims adds those of the wanted claims that have a value.

@@ -18,7 +18,13 @@ func (p *Provider) metadata() map[string]any {
 	for _, g := range grantTypes {
 		grants = append(grants, g.name)
 	}
+	if p.frontChannelTokens != FrontChannelOff {
+		grants = append(grants, grantImplicit)
+	}
 	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
+	if p.frontChannelTokens != FrontChannelOff {
+		claims = append(claims, "c_hash", "s_hash")
+	}
 	for _, scope := range slices.Sorted(maps.Keys(standardClaims)) {
 		scopes = append(scopes, scope)
 		claims = append(claims, standardClaims[scope]...)
@@ -36,7 +42,7 @@ func (p *Provider) metadata() map[string]any {
 		"jwks_uri":                              p.issuer + PathJWKS,
 
 		"scopes_supported":                 append([]string{"openid", "offline_access"}, scopes...),
-		"response_types_supported":         responseTypes,
+		"response_types_supported":         p.responseTypes(),
 		"response_modes_supported":         responseModes,
 		"grant_types_supported":            grants,
 		"prompt_values_supported":          prompts,

@@ -37,6 +37,7 @@ type exchange struct {
 	spent     bool          // they were
 	cnf       *confirmation // to whom the tokens will belong; nil: to whoever has them
 	scopes    []string      // of the access token
+	alone     bool          // its ID token comes without anything else
 	resources []string
 
 	// Of the grants that have an account.

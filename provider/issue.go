@@ -58,24 +58,45 @@ func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Aut
 		return p.answerError(a.target, &flow.ProtocolError{Code: "invalid_request_uri", Description: "A code was issued for this request_uri before."}), nil
 	}
 	i := &issue{now: p.now(), grant: p.newGrant(a, in, auth, scopes)}
-	ctx = withIssue(withClient(ctx, &client{Client: a.client, redirectURIs: []string{a.target.uri}}), i)
-	for _, s := range i.grant.Scopes {
-		a.requester.GrantScope(s)
-	}
-	a.requester.SetID(i.grant.ID)
-	response, err := p.fosite.NewAuthorizeResponse(ctx, a.requester, newSession(auth.AccountID))
-	if err != nil {
-		return nil, fmt.Errorf("issue code: %w", err)
-	}
-	err = audit.Record(ctx, p.store, store.AuditEvent{
-		At: i.now, Type: audit.CodeIssued, Actor: auth.AccountID, AccountID: auth.AccountID,
-		ApplicationID: a.app.ID, ClientID: a.client.ID, SessionID: auth.SessionID, Address: web.Address(ctx),
-		Details: map[string]string{"grant": i.grant.ID},
-	})
+	values, err := p.writeGrant(ctx, a, i)
 	if err != nil {
 		return nil, err
 	}
-	return p.answer(a.target, url.Values{"code": {response.GetCode()}}), nil
+	if sortedType(a.Get("response_type")) == "code" {
+		return p.answer(a.target, values), nil
+	}
+	account, err := p.store.Account(ctx, auth.AccountID)
+	if err != nil {
+		return nil, fmt.Errorf("load account: %w", err)
+	}
+	return p.answerFront(a, &exchange{
+		now: i.now, client: a.client, app: a.app, account: account, grant: i.grant, scopes: i.grant.Scopes, resources: a.resources,
+	}, values), nil
+}
+
+// writeGrant writes the grant, with its code if one was asked for, and what the
+// audit log says about it. It returns the parameters of the answer so far.
+func (p *Provider) writeGrant(ctx context.Context, a *authorization, i *issue) (url.Values, error) {
+	values, event := url.Values{}, audit.TokensIssued
+	if a.asks("code") {
+		event = audit.CodeIssued
+		for _, s := range i.grant.Scopes {
+			a.requester.GrantScope(s)
+		}
+		a.requester.SetID(i.grant.ID)
+		response, err := p.fosite.NewAuthorizeResponse(withIssue(withClient(ctx, a.plainClient()), i), a.requester, newSession(i.grant.AccountID))
+		if err != nil {
+			return nil, fmt.Errorf("issue code: %w", err)
+		}
+		values.Set("code", response.GetCode())
+	} else if err := p.store.CreateGrant(ctx, i.grant); err != nil {
+		return nil, fmt.Errorf("issue tokens: %w", err)
+	}
+	return values, audit.Record(ctx, p.store, store.AuditEvent{
+		At: i.now, Type: event, Actor: i.grant.AccountID, AccountID: i.grant.AccountID,
+		ApplicationID: a.app.ID, ClientID: a.client.ID, SessionID: i.grant.SessionID, Address: web.Address(ctx),
+		Details: map[string]string{"grant": i.grant.ID, "response_type": sortedType(a.Get("response_type"))},
+	})
 }
 
 // Refuse implements flow.Engine.

@@ -36,12 +36,16 @@ func answerAlgorithm(c store.Client) string {
 
 // answerable refuses a request whose answer could not be encrypted: nobody should
 // sign in for nothing.
-func (p *Provider) answerable(ctx context.Context, t target) error {
-	if t.alg == "" || !wantsEncrypted(t.client, answerAuthorization) {
-		return nil
+func (p *Provider) answerable(ctx context.Context, a *authorization) error {
+	for answer, sent := range map[string]bool{answerAuthorization: a.target.alg != "", answerIDToken: a.asks("id_token")} {
+		if !sent || !wantsEncrypted(a.client, answer) {
+			continue
+		}
+		if _, _, err := p.recipient(ctx, a.client, answer); err != nil {
+			return err
+		}
 	}
-	_, _, err := p.recipient(ctx, t.client, answerAuthorization)
-	return err
+	return nil
 }
 
 // signAnswer returns the one parameter of a signed answer (JARM section 2.1),

@@ -119,7 +119,7 @@ func (p *Provider) applyGrants(c *store.Client, in map[string]any) error {
 		name string
 		into *[]string
 		may  []string
-	}{{"grant_types", &c.GrantTypes, registrableGrants}, {"response_types", &c.ResponseTypes, responseTypes}} {
+	}{{"grant_types", &c.GrantTypes, p.registrable([]string{grantImplicit}, registrableGrants...)}, {"response_types", &c.ResponseTypes, p.registrable(frontChannelTypes, "code")}} {
 		v, sent := in[list.name]
 		if !sent {
 			continue
@@ -129,14 +129,14 @@ func (p *Provider) applyGrants(c *store.Client, in map[string]any) error {
 			return badMetadata("%s is a list of texts.", list.name)
 		}
 		for _, one := range values {
-			if !contains(list.may, one) {
+			if !contains(list.may, sortedType(one)) {
 				return badMetadata("%s: %s cannot be registered here.", list.name, one)
 			}
 		}
 		*list.into = values
 	}
-	if !contains(c.GrantTypes, "authorization_code") {
-		return badMetadata("grant_types without authorization_code: the client could do nothing.")
+	if wrong := p.wrongTypes(*c); wrong != "" {
+		return badMetadata("response_types %s.", wrong)
 	}
 	if len(c.RedirectURIs) == 0 {
 		return refuse("invalid_redirect_uri", "redirect_uris is missing.")

@@ -107,12 +107,13 @@ type Options struct {
 	Fetch    *fetch.Fetcher // nil: one that reaches the public internet only
 	// RequestURIs turns requests by reference on, for addresses that their client
 	// registered.
-	RequestURIs bool
-	Register    Registration // who may register clients; zero: nobody
-	Log         *slog.Logger
-	Now         func() time.Time
-	Lifetimes   Lifetimes
-	Keys        KeyPolicy
+	RequestURIs  bool
+	Register     Registration // who may register clients; zero: nobody
+	FrontChannel FrontChannel // who may have tokens in the authorization response
+	Log          *slog.Logger
+	Now          func() time.Time
+	Lifetimes    Lifetimes
+	Keys         KeyPolicy
 	// KeySource fetches the keys of clients that publish them (jwks_uri); nil:
 	// clients register their keys.
 	KeySource KeySource
@@ -123,27 +124,28 @@ type Options struct {
 // Provider is the OpenID Provider. Its methods serve the endpoints; it is safe
 // for concurrent use.
 type Provider struct {
-	issuer       string
-	store        Store
-	hub          Hub
-	seal         *seal.Keyring
-	claims       func(ctx context.Context, accountID, applicationID string) (Roles, error)
-	mayEnter     func(ctx context.Context, a store.Account, app store.Application) (bool, error)
-	pages        *templates.Renderer
-	fetch        *fetch.Fetcher
-	ended        chan struct{} // a session was
-	requestURIs  bool
-	registration Registration
-	polls        polls
-	log          *slog.Logger
-	clock        func() time.Time
-	life         Lifetimes
-	keys         *Keys
-	fosite       *fosite.Fosite
-	discovery    document
-	keySource    KeySource
-	mutualTLS    *MutualTLS
-	restored     time.Time // the store's backup was put back then; zero: never
+	issuer             string
+	store              Store
+	hub                Hub
+	seal               *seal.Keyring
+	claims             func(ctx context.Context, accountID, applicationID string) (Roles, error)
+	mayEnter           func(ctx context.Context, a store.Account, app store.Application) (bool, error)
+	pages              *templates.Renderer
+	fetch              *fetch.Fetcher
+	ended              chan struct{} // a session was
+	requestURIs        bool
+	registration       Registration
+	frontChannelTokens FrontChannel
+	polls              polls
+	log                *slog.Logger
+	clock              func() time.Time
+	life               Lifetimes
+	keys               *Keys
+	fosite             *fosite.Fosite
+	discovery          document
+	keySource          KeySource
+	mutualTLS          *MutualTLS
+	restored           time.Time // the store's backup was put back then; zero: never
 }
 
 // New returns a Provider. It makes the first signing keys if there are none, and
@@ -173,6 +175,7 @@ func New(o Options) (*Provider, error) {
 		return nil, err
 	}
 	p.fetch, p.ended, p.registration = o.Fetch, make(chan struct{}, 1), o.Register
+	p.frontChannelTokens = o.FrontChannel
 	if p.fetch == nil {
 		p.fetch = fetch.New(fetch.Options{Now: o.Now})
 	}

@@ -116,7 +116,7 @@ func (p *Provider) preparePushed(ctx context.Context, c store.Client, form url.V
 		err = p.applyHint(ctx, a)
 	}
 	if err == nil {
-		err = p.answerable(ctx, a.target)
+		err = p.answerable(ctx, a)
 	}
 	if page, ok := errors.AsType[*web.Problem](err); ok && a == nil {
 		sentence, _, _ := strings.Cut(page.Sentence, whatNow)

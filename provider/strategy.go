@@ -83,13 +83,18 @@ func (s *strategy) GenerateAccessToken(ctx context.Context, _ fosite.Requester) 
 	if x == nil {
 		return "", "", errOutside
 	}
-	if err := s.p.fillAccess(ctx, x); err != nil {
-		return "", "", err
+	err := s.p.makeAccessToken(ctx, x)
+	return x.token, x.access.ID, err
+}
+
+func (p *Provider) makeAccessToken(ctx context.Context, x *exchange) error {
+	if err := p.fillAccess(ctx, x); err != nil {
+		return err
 	}
+	var err error
 	alg := signsWith(x.client, x.client.AccessTokenSigningAlg, "ES256")
-	token, err := s.p.keys.sign(ctx, alg, typeAccessToken, x.access)
-	x.token = token
-	return token, x.access.ID, err
+	x.token, err = p.keys.sign(ctx, alg, typeAccessToken, x.access)
+	return err
 }
 
 // GenerateIDToken makes the ID token of an exchange.
@@ -98,20 +103,25 @@ func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, r fosit
 	if x == nil {
 		return "", errOutside
 	}
-	var atHash string
-	alg := idTokenAlgorithm(x.client)
+	hashes := map[string]string{}
 	if own, ok := r.GetSession().(*session); ok && own.claims.AccessTokenHash != "" {
-		atHash = halfHash(alg, x.token)
+		hashes["at_hash"] = halfHash(idTokenAlgorithm(x.client), x.token)
 	}
-	claims, err := s.p.idToken(ctx, x, atHash)
+	return s.p.makeIDToken(ctx, x, hashes)
+}
+
+// makeIDToken makes the ID token of an exchange, with hashes of what it comes
+// with.
+func (p *Provider) makeIDToken(ctx context.Context, x *exchange, hashes map[string]string) (string, error) {
+	claims, err := p.idToken(ctx, x, hashes)
 	if err != nil {
 		return "", err
 	}
-	token, err := s.p.keys.sign(ctx, alg, typeIDToken, claims)
+	token, err := p.keys.sign(ctx, idTokenAlgorithm(x.client), typeIDToken, claims)
 	if err != nil {
 		return "", err
 	}
-	return s.p.encrypt(ctx, x.client, answerIDToken, token, nested)
+	return p.encrypt(ctx, x.client, answerIDToken, token, nested)
 }
 
 // halfHash is the left half of the hash that goes with an algorithm (OpenID

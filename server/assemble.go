@@ -134,8 +134,9 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	fetcher := newFetcher(cfg, r.Now)
 	r.Provider, err = provider.New(provider.Options{
 		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: registration(cfg),
-		RequestURIs: cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
-		Issuer:      cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Log: log, Now: r.Now,
+		FrontChannel: frontChannel(cfg),
+		RequestURIs:  cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
+		Issuer:       cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Log: log, Now: r.Now,
 		Claims: r.claims, MayEnter: r.Access.MayEnter,
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Lifetimes.Code, AccessToken: cfg.Lifetimes.AccessToken,

@@ -62,3 +62,15 @@ func registration(cfg config.Config) provider.Registration {
 	}
 	return r
 }
+
+// frontChannel says in the provider's words who may have tokens in the
+// authorization response.
+func frontChannel(cfg config.Config) provider.FrontChannel {
+	switch cfg.Compatibility.FrontChannelTokens {
+	case config.FrontChannelClients:
+		return provider.FrontChannelClients
+	case config.FrontChannelRegistration:
+		return provider.FrontChannelRegister
+	}
+	return provider.FrontChannelOff
+}

@@ -32,7 +32,7 @@ registration.mode is token or open. Each becomes an application of its own.`,
 // count.
 type clientFlags struct {
 	name, scopes, method, kind, idAlg, accessAlg string
-	redirects, logouts, grants, audiences        []string
+	redirects, logouts, grants, types, audiences []string
 	metadata                                     []string
 	jwks                                         string
 	public, pkceOptional                         bool
@@ -43,6 +43,7 @@ func (cf *clientFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&cf.redirects, "redirect-uri", nil, "where people return to after the sign-in; repeat for several")
 	f.StringArrayVar(&cf.logouts, "post-logout-redirect-uri", nil, "where people return to after signing out; repeat for several")
 	f.StringArrayVar(&cf.grants, "grant", nil, "authorization_code, refresh_token or client_credentials; repeat for several")
+	f.StringArrayVar(&cf.types, "response-type", nil, "code (the default), or one with tokens, such as \"code id_token\", if compatibility.front_channel_tokens lets it; repeat for several")
 	f.StringVar(&cf.scopes, "scopes", "", "what it may ask for, separated by spaces")
 	f.StringArrayVar(&cf.audiences, "audience", nil, "resource server that it may ask tokens for; repeat for several")
 	f.StringVar(&cf.method, "auth-method", "", "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none")
@@ -59,7 +60,7 @@ func (cf *clientFlags) add(f *pflag.FlagSet) {
 func (cf *clientFlags) change(f *pflag.FlagSet) (admin.ChangeClient, error) {
 	in := admin.ChangeClient{
 		Name: given(f, "name", &cf.name), RedirectURIs: given(f, "redirect-uri", &cf.redirects),
-		PostLogoutRedirectURIs: given(f, "post-logout-redirect-uri", &cf.logouts), GrantTypes: given(f, "grant", &cf.grants),
+		PostLogoutRedirectURIs: given(f, "post-logout-redirect-uri", &cf.logouts), GrantTypes: given(f, "grant", &cf.grants), ResponseTypes: given(f, "response-type", &cf.types),
 		Scope: given(f, "scopes", &cf.scopes), Audiences: given(f, "audience", &cf.audiences),
 		TokenEndpointAuthMethod: given(f, "auth-method", &cf.method), ApplicationType: given(f, "type", &cf.kind),
 		IDTokenSignedResponseAlg: given(f, "id-token-alg", &cf.idAlg), AccessTokenSigningAlg: given(f, "access-token-alg", &cf.accessAlg),

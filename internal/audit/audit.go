@@ -41,6 +41,7 @@ const (
 	AccessActivated       = "access.activated"
 	AccessRevoked         = "access.revoked"
 	CodeIssued            = "grant.code_issued"
+	TokensIssued          = "grant.tokens_issued"
 	CodeRedeemed          = "grant.code_redeemed"
 	CodeReused            = "grant.code_reused"
 	TokenRefreshed        = "grant.refreshed"

@@ -48,7 +48,8 @@ var Kinds = []Kind{
 	{AccessActivated, "An invited access became active.", ""},
 	{AccessRevoked, "An access or a role was taken away.", "organisation, role, state"},
 
-	{CodeIssued, "An authorization code was issued.", "grant"},
+	{CodeIssued, "An authorization code was issued, perhaps with tokens (response_type).", "grant, response_type"},
+	{TokensIssued, "Tokens were sent in an authorization response, without a code.", "grant, response_type"},
 	{CodeRedeemed, "An authorization code was redeemed for tokens.", "grant"},
 	{CodeReused, "An authorization code came a second time; its tokens ended.", "grant"},
 	{TokenRefreshed, "A refresh token was rotated.", "grant"},
