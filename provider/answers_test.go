@@ -131,6 +131,9 @@ func TestIntrospectionAsAJWT(t *testing.T) {
 		}
 	}
 	r.wantError(r.introspectAs(token, mediaIntrospection, "nobody"), 401, "invalid_client")
+	// FAPI 2.0 Message Signing section 5.5: no RS256.
+	bank := store.Client{ID: "bank", Settings: map[string]any{"profile": "fapi2", signedAlg(answerIntrospection): "RS256"}}
+	open("bank", must(r.p.introspectionJWT(t.Context(), bank, introspection{}))(t), "PS256")
 	// It is no access token.
 	if res := r.post(PathUserInfo, nil, withToken(r.introspectAs(token, mediaIntrospection, "web").text)); res.StatusCode != 401 {
 		t.Errorf("passes for an access token: %d", res.StatusCode)

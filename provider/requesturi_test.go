@@ -83,6 +83,11 @@ func TestRequestsByReference(t *testing.T) {
 	if got := r.answerOf(r.post(PathAuthorize, byReference("keyed", s.URL+"/request"), nil)); got.Get("code") == "" {
 		t.Errorf("by POST: %v", got)
 	}
+	// References to pushed requests (RFC 9126) are told from addresses.
+	asked := s.asked.Load()
+	if got := r.answerOf(r.get(PathAuthorize, r.push(ask("keyed"), r.byKey("keyed", "ES256")))); got.Get("code") == "" || s.asked.Load() != asked {
+		t.Errorf("pushed: %v", got)
+	}
 }
 
 // OpenID Connect Core section 6.2: a digest in the fragment says which content is
