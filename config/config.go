@@ -147,8 +147,10 @@ const (
 
 // Registration says who may register clients without the operator (RFC 7591).
 type Registration struct {
-	Mode  string // RegistrationOff, RegistrationToken or RegistrationOpen
-	Token Secret // one more initial access token, besides those in the store
+	Mode             string // RegistrationOff, RegistrationToken or RegistrationOpen
+	Statements       string // StatementsOptional or StatementsRequired
+	StatementIssuers string // JSON file: whose software statements are believed; "": nobody's
+	Token            Secret // one more initial access token, besides those in the store
 }
 
 // On tells whether anybody but the operator may register clients.
@@ -159,6 +161,9 @@ const (
 	RegistrationOff   = "off"
 	RegistrationToken = "token" // holders of an initial access token
 	RegistrationOpen  = "open"  // everybody
+
+	StatementsOptional = "optional"
+	StatementsRequired = "required" // no registration without a software statement
 )
 
 // Log says what is logged, and in which form.
@@ -190,7 +195,7 @@ func Default() Config {
 		Product:       Product{Name: "Anteroom"},
 		Fetch:         Fetch{RequestObjects: RequestObjectsOff},
 		Compatibility: Compatibility{FrontChannelTokens: FrontChannelOff},
-		Registration:  Registration{Mode: RegistrationOff},
+		Registration:  Registration{Mode: RegistrationOff, Statements: StatementsOptional},
 		Log:           Log{Level: "info", Format: "text"},
 	}
 }

@@ -204,6 +204,8 @@ func TestMistakesByValue(t *testing.T) {
 		{"proxy", "trusted_proxies: [proxy.example.com]", "neither an address nor a network"},
 		{"proxy with host bits", "trusted_proxies: 10.1.2.3/8", "neither an address nor a network"},
 		{"a token that can be guessed", "registration:\n  mode: open\n  token: secret", "can be guessed"},
+		{"issuers that are not there", "registration:\n  statement_issuers: /nowhere/issuers.json", "cannot be read"},
+		{"statements of nobody", "registration:\n  statements: required", "nobody's is believed"},
 		{"an unknown mode", "registration:\n  mode: everybody", "registration.mode"},
 		{"same listener twice", "listen: 127.0.0.1:9090", "address of the public listener"},
 		{"port", "listen: localhost:99999", "is not a port"},
@@ -312,7 +314,7 @@ func TestEveryCommentedLineOfTheSampleIsAccepted(t *testing.T) {
 		case !strings.Contains(line, "# ") || !ok || strings.Contains(key, " "):
 		case strings.HasSuffix(key, "password_file") || key == "token_file":
 			line = strings.Replace(bare, value, secret, 1)
-		case key == "certificate" || key == "key" || key == "ca": // their files must exist
+		case key == "certificate" || key == "key" || key == "ca" || key == "statement_issuers": // their files must exist
 		default:
 			line = bare
 		}

@@ -141,6 +141,10 @@ func (c *Config) policySettings() []setting {
 		{key: "registration.mode", target: &c.Registration.Mode, oneOf: []string{RegistrationOff, RegistrationToken, RegistrationOpen},
 			doc: "Who may register clients: off (the operator alone), token (holders of an initial access token, which `anteroom client token create` makes), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},
 		{key: "registration.token", target: &c.Registration.Token, doc: "One more initial access token, without an end and for any number of clients: at least 32 random characters."},
+		{key: "registration.statements", target: &c.Registration.Statements, oneOf: []string{StatementsOptional, StatementsRequired},
+			doc: "Whether a registration needs a software statement (RFC 7591 section 2.3): optional or required."},
+		{key: "registration.statement_issuers", target: &c.Registration.StatementIssuers, path: true, example: "/etc/anteroom/statement-issuers.json",
+			doc: "JSON file with whose software statements are believed, each with the address of its keys (jwks_uri) or the keys themselves (jwks). What a statement says of a client takes the place of what the client says. Without the file every statement is refused."},
 
 		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
 		{key: "log.format", target: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "text or json."},

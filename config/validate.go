@@ -108,6 +108,13 @@ func loopback(host string) bool {
 }
 
 func (v *validator) registration() {
+	issuers, err := v.c.ReadStatementIssuers()
+	if err != nil {
+		v.fail("registration.statement_issuers", err.Error(), "correct the file, or remove the key")
+	}
+	if v.c.Registration.Statements == StatementsRequired && err == nil && len(issuers) == 0 {
+		v.fail("registration.statements", "a statement is required, and nobody's is believed", "name the issuers in the file of registration.statement_issuers, or write optional")
+	}
 	if r := v.c.Registration; r.Mode != RegistrationOff && r.Token != "" && len(r.Token.Reveal()) < 32 {
 		v.fail("registration.token", "the token can be guessed", "write a random one of at least 32 characters, or remove it: anteroom client token create makes tokens")
 	}

@@ -174,6 +174,11 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, issuer := range o.Register.Issuers {
+		if err := issuer.check(); err != nil {
+			return nil, err
+		}
+	}
 	p.fetch, p.ended, p.registration = o.Fetch, make(chan struct{}, 1), o.Register
 	p.frontChannelTokens = o.FrontChannel
 	if p.fetch == nil {

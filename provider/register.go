@@ -93,7 +93,7 @@ func (p *Provider) registerClient(r *http.Request) (map[string]any, error) {
 	now := p.now()
 	c := store.Client{ID: seal.RandomID(), CreatedAt: now, UpdatedAt: now}
 	c.ApplicationID = "client-" + c.ID
-	if err := p.applyMetadata(ctx, &c, in); err != nil {
+	if err := p.applyRegistration(ctx, &c, store.Client{}, in); err != nil {
 		return nil, err
 	}
 	secret := p.giveSecret(&c, now)
@@ -171,7 +171,7 @@ func (p *Provider) updateClient(r *http.Request, id string) (map[string]any, err
 		return nil, badMetadata("client_secret is not that of this client: secrets are chosen here.")
 	}
 	next := store.Client{ID: before.ID}
-	if err := p.applyMetadata(ctx, &next, in); err != nil {
+	if err := p.applyRegistration(ctx, &next, before, in); err != nil {
 		return nil, err
 	}
 	if subjectsMove(before, next) {
@@ -205,6 +205,20 @@ func (p *Provider) updateClient(r *http.Request, id string) (map[string]any, err
 		return nil, fmt.Errorf("update client: %w", err)
 	}
 	return p.registered(after, "", true), nil
+}
+
+// applyRegistration is applyMetadata with what a software statement says.
+func (p *Provider) applyRegistration(ctx context.Context, c *store.Client, before store.Client, in map[string]any) error {
+	if err := p.applyStatement(ctx, before, in); err != nil {
+		return err
+	}
+	if err := p.applyMetadata(ctx, c, in); err != nil {
+		return err
+	}
+	if statement, sent := in[settingStatement]; sent {
+		c.Settings[settingStatement] = statement
+	}
+	return nil
 }
 
 // replaceMetadata keeps what the client did not register: who it is, its

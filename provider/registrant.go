@@ -26,6 +26,11 @@ type Registration struct {
 	// Token is one more such token, of the configuration, without an end; empty:
 	// there is none.
 	Token string
+	// Issuers are whose software statements are believed; none: every statement is
+	// refused.
+	Issuers []StatementIssuer
+	// NeedsStatement refuses registrations without one.
+	NeedsStatement bool
 }
 
 // On tells whether anybody may.

@@ -131,9 +131,13 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	mayRegister, err := registration(cfg)
+	if err != nil {
+		return fmt.Errorf("registration.statement_issuers: %w", err)
+	}
 	fetcher := newFetcher(cfg, r.Now)
 	r.Provider, err = provider.New(provider.Options{
-		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: registration(cfg),
+		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: mayRegister,
 		FrontChannel: frontChannel(cfg),
 		RequestURIs:  cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
 		Issuer:       cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Log: log, Now: r.Now,

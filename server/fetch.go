@@ -55,12 +55,17 @@ func hasKey(raw []byte, kid string) bool {
 }
 
 // registration says in the provider's words who may register clients.
-func registration(cfg config.Config) provider.Registration {
+func registration(cfg config.Config) (provider.Registration, error) {
 	r := provider.Registration{Open: cfg.Registration.Mode == config.RegistrationOpen}
 	if cfg.Registration.Mode != config.RegistrationOff {
 		r.Tokens, r.Token = true, cfg.Registration.Token.Reveal()
 	}
-	return r
+	r.NeedsStatement = cfg.Registration.Statements == config.StatementsRequired
+	issuers, err := cfg.ReadStatementIssuers()
+	for _, one := range issuers {
+		r.Issuers = append(r.Issuers, provider.StatementIssuer(one))
+	}
+	return r, err
 }
 
 // frontChannel says in the provider's words who may have tokens in the
