@@ -34,6 +34,7 @@ type wanted struct {
 	auth, scope, kind string
 	grants            []string
 	redirect          []string // nil: partyRedirect; empty: none
+	farewell          string   // where it wants people back after they signed out; "": partyFarewell
 	keys              bool     // a key of its own, in the program's settings
 	metadata          map[string]any
 }
@@ -46,7 +47,7 @@ func (d *drama) client(id string, w wanted) {
 	}
 	farewell := []string{}
 	if len(w.redirect) > 0 {
-		farewell = []string{partyFarewell}
+		farewell = []string{first(w.farewell, partyFarewell)}
 	}
 	in := admin.RegisterClient{ID: id, Application: demo.PCC, ChangeClient: admin.ChangeClient{
 		RedirectURIs: &w.redirect, PostLogoutRedirectURIs: &farewell, TokenEndpointAuthMethod: &w.auth,
