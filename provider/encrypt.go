@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -83,6 +84,10 @@ func cannotEncrypt(c store.Client, answer string, cause error) *refusal {
 		encryptedAlg(answer), setting(c, encryptedAlg(answer)), encryptedEnc(answer), setting(c, encryptedEnc(answer))).because(cause)
 }
 
+// newKey is no kid: a key set is looked at again for it, as for any key that was
+// published a moment ago.
+const newKey = "(one for encryption)"
+
 // recipient returns how an answer is encrypted, and to which key of the client
 // (OpenID Connect Core section 10.2): one that is marked for encryption before
 // one that is not marked at all.
@@ -94,13 +99,19 @@ func (p *Provider) recipient(ctx context.Context, c store.Client, answer string)
 	if !contains(keyManagement, alg) || !contains(contentEncryption, content) {
 		return to, enc, cannotEncrypt(c, answer, fmt.Errorf("alg %q, enc %q", alg, content))
 	}
-	keys, err := p.clientKeys(ctx, c, "")
-	if err != nil {
-		return to, enc, cannotEncrypt(c, answer, err)
+	var key jose.JSONWebKey
+	var fits bool
+	for _, kid := range []string{"", newKey} {
+		keys, err := p.clientKeys(ctx, c, kid)
+		if err != nil {
+			return to, enc, cannotEncrypt(c, answer, err)
+		}
+		if key, fits = encryptionKey(keys, alg); fits {
+			break
+		}
 	}
-	key, fits := encryptionKey(keys, alg)
 	if !fits {
-		return to, enc, cannotEncrypt(c, answer, fmt.Errorf("none of %d keys", len(keys)))
+		return to, enc, cannotEncrypt(c, answer, errors.New("no key fits"))
 	}
 	return jose.Recipient{Algorithm: jose.KeyAlgorithm(alg), Key: key.Key, KeyID: key.KeyID}, jose.ContentEncryption(content), nil
 }

@@ -201,9 +201,14 @@ func TestLogoutTokensAreEncryptedAsIDTokens(t *testing.T) {
 // OpenID Connect Core section 10.2: keys that a client publishes are used, and a
 // new one at once when the old is gone.
 func TestAnswersAreEncryptedToPublishedKeys(t *testing.T) {
-	set := readerSet(t)
+	set, old := readerSet(t), any(nil)
 	r := newRig(t, func(o *Options) {
-		o.KeySource = keySourceFunc(func(context.Context, string, string) (json.RawMessage, error) { return json.Marshal(set) })
+		o.KeySource = keySourceFunc(func(_ context.Context, _, kid string) (json.RawMessage, error) {
+			if kid == "" && old != nil {
+				return json.Marshal(old)
+			}
+			return json.Marshal(set)
+		})
 	})
 	r.register(store.Client{ID: "published", TokenEndpointAuthMethod: "none", Settings: map[string]any{"jwks_uri": "https://portal.example/jwks", encryptedAlg(answerIDToken): "ECDH-ES"}})
 	who := publicly("published")
@@ -218,6 +223,10 @@ func TestAnswersAreEncryptedToPublishedKeys(t *testing.T) {
 	if sealed.Header.KeyID != "of ES256" {
 		t.Errorf("after a rotation to %q", sealed.Header.KeyID)
 	}
+	// The first key for encryption, not known here yet.
+	old, set = object{"keys": []any{}}, readerSet(t)
+	got = r.post(PathToken, redemption(r.code(ask("published"))), who)
+	decrypt(t, str(got.json["id_token"]), "ECDH-ES", "A128CBC-HS256")
 }
 
 // Clients that did not ask do not pay, and nobody pays with a commit.
