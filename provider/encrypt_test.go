@@ -113,6 +113,34 @@ func TestEncryptedIDTokens(t *testing.T) {
 	decrypt(t, str(again.json["id_token"]), "RSA-OAEP", "A128CBC-HS256")
 }
 
+// OpenID Connect Core sections 3.2.2.5 and 3.3.2.5: in the authorization response
+// as well, and nobody signs in if that cannot be done.
+func TestEncryptedIDTokensInTheFrontChannel(t *testing.T) {
+	r := newFrontRig(t)
+	for _, keys := range []any{readerSet(t), nil} {
+		r.check(changeClient("hybrid", func(c *store.Client) {
+			c.Settings = map[string]any{encryptedAlg(answerIDToken): "RSA-OAEP"}
+			if keys != nil {
+				c.Settings["jwks"] = keys
+			}
+		})(r))
+		for _, kind := range []string{"id_token", "code id_token token"} {
+			r.hub.last.Params = ""
+			got := r.fragmentOf(r.get(PathAuthorize, ask("hybrid", "response_type", kind)))
+			if keys == nil {
+				if got.Get("error") != "invalid_request" || got.Has("id_token") || r.hub.last.Params != "" {
+					t.Errorf("%s without a key: %v", kind, got)
+				}
+				continue
+			}
+			_, inner := decrypt(t, got.Get("id_token"), "RSA-OAEP", "A128CBC-HS256")
+			if hint, err := r.p.openHint(t.Context(), inner); err != nil || hint.Subject != "ann" {
+				t.Errorf("%s: %+v %v", kind, hint, err)
+			}
+		}
+	}
+}
+
 // Nothing that a client wants encrypted is ever sent in the clear: an error that
 // its developer understands comes instead, and the code still works afterwards.
 func TestNothingIsSentInTheClearInstead(t *testing.T) {

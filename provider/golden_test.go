@@ -24,7 +24,7 @@ var update = stdflag.Bool("update", false, "write golden files")
 var (
 	goldenTimes  = []string{"iat", "exp", "nbf", "auth_time", "updated_at", "client_id_issued_at"}
 	goldenRandom = map[string]string{
-		"kid": "(kid)", "jti": "(id)", "sid": "(session)", "grant_id": "(grant)", "code": "(code)", "at_hash": "(hash)", "c_hash": "(hash)",
+		"kid": "(kid)", "jti": "(id)", "sid": "(session)", "grant_id": "(grant)", "code": "(code)", "at_hash": "(hash)", "c_hash": "(hash)", "s_hash": "(hash)",
 		"jkt": "(thumbprint)", "x5t#S256": "(thumbprint)", "epk": "(key)", "client_secret": "(secret)", "registration_access_token": "(token)",
 	}
 )
@@ -154,6 +154,15 @@ func TestGoldenTokensOfOtherGrants(t *testing.T) {
 	res = r.post(PathToken, bearing(p.assert(t, r.about(nil))), basic("sync"))
 	r.goldenJWT("access-token.jwt-bearer", str(res.json["access_token"]))
 
+	r = newFrontRig(t)
+	for name, kind := range map[string]string{"implicit": "id_token", "implicit-token": "id_token token", "hybrid": "code id_token", "hybrid-token": "code id_token token"} {
+		got := r.fragmentOf(r.get(PathAuthorize, ask("hybrid", "response_type", kind, "scope", "openid email")))
+		r.goldenJWT("id-token."+name, got.Get("id_token"))
+		if got.Has("access_token") {
+			r.goldenJWT("access-token."+name, got.Get("access_token"))
+		}
+	}
+
 	a := newAuthority(t)
 	r = newCertRig(t, a)
 	r.register(store.Client{ID: "bound", TokenEndpointAuthMethod: "tls_client_auth", Settings: map[string]any{
@@ -166,7 +175,7 @@ func TestGoldenTokensOfOtherGrants(t *testing.T) {
 // everything turns on whatever is off by default.
 func everything(o *Options) {
 	open(o)
-	o.RequestURIs = true
+	o.RequestURIs, o.FrontChannel = true, FrontChannelRegister
 	o.MutualTLS = &MutualTLS{Roots: x509.NewCertPool(), Host: "mtls.id.example"}
 }
 

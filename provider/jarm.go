@@ -49,7 +49,8 @@ func (p *Provider) answerable(ctx context.Context, a *authorization) error {
 }
 
 // signAnswer returns the one parameter of a signed answer (JARM section 2.1),
-// encrypted if the client wants it so (section 2.2). It has no subject, so that it never passes for an ID token.
+// encrypted if the client wants it so (section 2.2). It has no subject, so that it
+// never passes for an ID token.
 func (p *Provider) signAnswer(ctx context.Context, t target, values url.Values) (url.Values, error) {
 	claims := map[string]any{"aud": t.client.ID, "exp": p.now().Add(signedAnswerLife).Unix()}
 	for name := range maps.Keys(values) {
