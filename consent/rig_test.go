@@ -16,6 +16,7 @@ import (
 
 	"anteroom/consent"
 	"anteroom/flow"
+	"anteroom/internal/rar"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
@@ -50,6 +51,11 @@ func (s *house) Issue(_ context.Context, in flow.Interaction, _ flow.Authenticat
 		s.issued.Add(1)
 		http.Redirect(w, r, "/portal?code="+in.ID, http.StatusSeeOther)
 	}, nil
+}
+
+// Details are those of the query.
+func (s *house) Details(_ context.Context, in flow.Interaction) (rar.Details, error) {
+	return rar.Parse(in.Values().Get("authorization_details"))
 }
 
 func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
@@ -111,7 +117,8 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge, pages *templates.Rend
 		if prompt := q.Get("prompt"); prompt != "" {
 			ask.Prompt = []string{prompt}
 		}
-		return s.hub.Authorize(w, r, flow.Request{ClientID: "client", ApplicationID: "pa", Ask: ask})
+		ask.Details = q.Has("authorization_details")
+		return s.hub.Authorize(w, r, flow.Request{ClientID: "client", ApplicationID: "pa", Ask: ask, Params: r.URL.RawQuery})
 	})
 	page("GET /begin", func(w http.ResponseWriter, r *http.Request) error {
 		return s.hub.Begin(w, r, s.hub.New(flow.KindActivation, "pa"), nil)

@@ -11,6 +11,7 @@ import (
 
 	"anteroom/flow"
 	"anteroom/internal/audit"
+	"anteroom/internal/rar"
 	"anteroom/internal/web"
 	"anteroom/store"
 	"anteroom/templates"
@@ -23,7 +24,8 @@ type ScopesStore interface {
 	store.AuditLog
 }
 
-// Scopes asks whether a client may have what it wants.
+// Scopes asks whether a client may have what it wants: scopes, and authorization
+// details (RFC 9396).
 type Scopes struct {
 	Hub   Hub
 	Store ScopesStore
@@ -74,11 +76,12 @@ func (s *Scopes) Show(w http.ResponseWriter, r *http.Request) error {
 		client = p.Application.Name
 	}
 	return s.Pages.Page(w, http.StatusOK, &templates.Consent{
-		Frame:  p.Frame(),
-		Action: p.URL("/consent"),
-		Client: client,
-		Person: p.Account.DisplayName(),
-		Scopes: Lines(p.Ask.Scopes, given.Scopes),
+		Frame:   p.Frame(),
+		Action:  p.URL("/consent"),
+		Client:  client,
+		Person:  p.Account.DisplayName(),
+		Details: rar.Describe(p.Details, p.Application.DetailTypes),
+		Scopes:  Lines(p.Ask.Scopes, given.Scopes),
 	})
 }
 
@@ -93,6 +96,9 @@ func (s *Scopes) Submit(w http.ResponseWriter, r *http.Request) error {
 		At: s.Now(), Actor: p.Account.ID, AccountID: p.Account.ID, ApplicationID: p.ApplicationID,
 		ClientID: p.ClientID, Address: web.Address(r.Context()),
 		Details: map[string]string{"scopes": strings.Join(p.Ask.Scopes, " ")},
+	}
+	if types := p.Details.Types(); len(types) > 0 {
+		event.Details["authorization_details"] = strings.Join(types, " ") // what they say is the person's matter
 	}
 	switch {
 	case form.Get("deny") != "":
@@ -109,7 +115,8 @@ func (s *Scopes) Submit(w http.ResponseWriter, r *http.Request) error {
 		scopes := slices.Clone(p.Ask.Scopes)
 		slices.Sort(scopes)
 		if err := s.Store.PutConsent(ctx, store.Consent{
-			AccountID: p.Account.ID, ClientID: p.ClientID, Scopes: slices.Compact(scopes), GrantedAt: event.At,
+			AccountID: p.Account.ID, ClientID: p.ClientID, Scopes: slices.Compact(scopes),
+			Details: p.Details.String(), GrantedAt: event.At,
 		}); err != nil {
 			return fmt.Errorf("keep consent: %w", err)
 		}

@@ -2,6 +2,7 @@ package consent_test
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -125,5 +126,87 @@ func TestBadInputIsAClearRefusal(t *testing.T) {
 	}
 	if page := s.get("/terms?i=nobody"); page.status != 410 {
 		t.Errorf("unknown interaction: %d", page.status)
+	}
+}
+
+// pay is a request for one payment.
+func pay(amount string) string {
+	return url.Values{"scope": {"openid"}, "authorization_details": {`[{"type":"payment","amount":` + amount + `,"to":"<b>Merchant</b>"}]`}}.Encode()
+}
+
+func (s *house) describes(consent store.ConsentPolicy) {
+	s.Helper()
+	_, err := s.store.UpdateApplication(s.Context(), "pa", func(a *store.Application) error {
+		a.DetailTypes = []store.DetailType{{Type: "payment", Title: "Pay from your account", Consent: consent, Fields: []store.DetailField{
+			{Name: "amount", Title: "Amount", Kind: "number"}, {Name: "to", Title: "To whom", Kind: "text"},
+		}}}
+		return nil
+	})
+	s.must(err)
+}
+
+// RFC 9396 section 5: what exactly is asked for is shown, also where scopes are
+// not, and asked again unless it is exactly what was consented to before.
+func TestAuthorizationDetailsAreShownAndAskedForEvenInAFirstPartyApplication(t *testing.T) {
+	s := newHouse(t, store.ConsentSkip)
+	s.describes(store.ConsentOnce)
+	if end := s.get("/authorize?scope=openid"); !end.at("/portal?code=") {
+		t.Fatalf("scopes alone: at %s", end.path)
+	}
+	page := s.get("/authorize?" + pay("12.50"))
+	for _, part := range []string{"Pay from your account", "Amount", "12.50", "To whom", "&lt;b&gt;Merchant&lt;/b&gt;"} {
+		if !page.at("/consent") || !page.has(part) {
+			t.Fatalf("no %q at %s: %s", part, page.path, page.body)
+		}
+	}
+	if page.has("<b>Merchant") {
+		t.Error("what comes from outside is not escaped")
+	}
+	if end := s.post(page.path, "allow", "1"); !end.at("/portal?code=") {
+		t.Fatalf("allowed: at %s", end.path)
+	}
+	given, err := s.store.Consent(t.Context(), "ann", "client")
+	if err != nil || given.Details != `[{"amount":12.50,"to":"\u003cb\u003eMerchant\u003c/b\u003e","type":"payment"}]` {
+		t.Errorf("%+v, %v", given, err)
+	}
+	if n, event := s.count(audit.ConsentGiven); n != 1 || event.Details["authorization_details"] != "payment" {
+		t.Errorf("%d events, %+v: the types alone", n, event)
+	}
+	if end := s.get("/authorize?" + pay("12.50")); !end.at("/portal?code=") {
+		t.Errorf("exactly the same again: at %s", end.path)
+	}
+	if end := s.get("/authorize?prompt=none&" + pay("99")); end.path != "/portal?error=consent_required" {
+		t.Errorf("another amount, silently: at %s", end.path)
+	}
+	page = s.get("/authorize?" + pay("99"))
+	if !page.at("/consent") || !page.has("99") {
+		t.Errorf("another amount: at %s", page.path)
+	}
+	if end := s.post(page.path, "deny", "1"); end.path != "/portal?error=access_denied" {
+		t.Errorf("denied: at %s", end.path)
+	}
+	if end := s.get("/authorize?" + pay("99")); !end.at("/consent") {
+		t.Errorf("after a denial: at %s", end.path)
+	}
+}
+
+func TestThePolicyOfATypeSaysWhenDetailsAreAskedFor(t *testing.T) {
+	s := newHouse(t, store.ConsentSkip)
+	s.describes(store.ConsentSkip)
+	if end := s.get("/authorize?" + pay("1")); !end.at("/portal?code=") {
+		t.Errorf("skip: at %s", end.path)
+	}
+	s.describes(store.ConsentAlways)
+	for range 2 {
+		page := s.get("/authorize?" + pay("1"))
+		if !page.at("/consent") {
+			t.Fatalf("always: at %s", page.path)
+		}
+		s.post(page.path, "allow", "1")
+	}
+	_, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.DetailTypes = nil; return nil })
+	s.must(err)
+	if page := s.get("/authorize?" + pay("2")); !page.at("/consent") || !page.has("payment") {
+		t.Errorf("a type that nobody describes any more is shown as it is: at %s", page.path)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"anteroom/internal/rar"
 	"anteroom/store"
 	"anteroom/templates"
 )
@@ -64,6 +65,9 @@ type Engine interface {
 	// the code for them in the unit of work of ctx. An error that belongs to
 	// the client comes back as an Answer, anything else as an error.
 	Issue(ctx context.Context, in Interaction, a Authentication, scopes []string) (Answer, error)
+	// Details returns the authorization_details that were asked for. They are not
+	// checked against what the operator describes: Issue does.
+	Details(ctx context.Context, in Interaction) (rar.Details, error)
 	// Refuse validates the original parameters again and answers with e.
 	Refuse(ctx context.Context, in Interaction, e *ProtocolError) (Answer, error)
 }
@@ -74,6 +78,7 @@ type Pending struct {
 	Application store.Application // zero for KindHome
 	Client      store.Client      // zero unless KindAuthorize or KindDevice
 	Account     store.Account     // zero until somebody is known
+	Details     rar.Details       // authorization_details that were asked for; nil until somebody is known
 	Terms       *store.TermsVersion
 	AcceptedAny bool // an earlier version of the terms was accepted
 	Session     *store.Session

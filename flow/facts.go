@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"anteroom/internal/rar"
 	"anteroom/store"
 )
 
@@ -113,7 +114,14 @@ func (h *Hub) loadConsent(ctx context.Context, p *Pending, f *Facts) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("load consent: %w", err)
 	}
-	f.ConsentCovers = err == nil && !slices.ContainsFunc(p.Ask.Scopes, func(s string) bool {
+	known := err == nil
+	if p.Ask.Details {
+		if p.Details, err = h.Engine.Details(ctx, p.Interaction); err != nil {
+			return fmt.Errorf("load authorization details: %w", err)
+		}
+		f.DetailsOwed = p.Details.Owed(p.Application.DetailTypes, rar.Stored(given.Details))
+	}
+	f.ConsentCovers = known && !slices.ContainsFunc(p.Ask.Scopes, func(s string) bool {
 		return !slices.Contains(given.Scopes, s)
 	})
 	return nil

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"anteroom/flow"
+	"anteroom/internal/rar"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
@@ -54,6 +55,8 @@ func (s *house) Issue(_ context.Context, in flow.Interaction, a flow.Authenticat
 		http.Redirect(w, r, "/portal?code="+in.ID+"&state="+in.Values().Get("state"), http.StatusSeeOther)
 	}, nil
 }
+
+func (s *house) Details(context.Context, flow.Interaction) (rar.Details, error) { return nil, nil }
 
 func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -62,6 +62,7 @@ type Ask struct {
 	EssentialACR []string // through claims; one of these must be reached
 	ACRValues    []string // voluntary
 	Scopes       []string // requested and allowed for the client
+	Details      bool     // authorization_details are asked for: Engine.Details has them
 	LoginHint    string
 	HintSubject  string // sub of a trusted id_token_hint
 	Locales      []string

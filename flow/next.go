@@ -16,6 +16,7 @@ type Facts struct {
 	MayEnter         bool
 	TermsOwed        bool // there are terms, and the newest version is not accepted
 	ConsentCovers    bool // what is asked was consented to before
+	DetailsOwed      bool // authorization details are asked for that the person was not asked about
 }
 
 // Decision is what Next says: a Step, or an Error that ends the interaction.
@@ -217,7 +218,9 @@ func consentOwed(in Interaction, f Facts) bool {
 	if !in.ConsentedAt.IsZero() {
 		return false
 	}
-	if in.Ask.Has("consent") {
+	// What the operator settled for the scopes of a first party says nothing of a
+	// payment: details have a policy of their own.
+	if in.Ask.Has("consent") || f.DetailsOwed {
 		return true
 	}
 	switch f.Application.Consent {

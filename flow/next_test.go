@@ -107,6 +107,10 @@ func TestNext(t *testing.T) {
 		{rule: "no access: told after the password, before any enrolment", in: pwd, facts: fact(func(f *Facts) { f.MayEnter, f.HasAuthenticator = false, false }), err: "access_denied"},
 		{rule: "no access, silently", in: Interaction{Ask: Ask{Prompt: []string{"none"}}}, facts: fact(func(f *Facts) { f.MayEnter, f.Session = false, session(-1, "pwd", "mfa") }), err: "access_denied"},
 
+		{rule: "authorization details are asked for where scopes are not", in: with(two, func(in *Interaction) { in.Kind = KindAuthorize }), facts: fact(func(f *Facts) { f.Application.Consent, f.DetailsOwed = store.ConsentSkip, true }), step: StepConsent, open: true},
+		{rule: "and for a device", in: with(two, func(in *Interaction) { in.Kind = KindDevice }), facts: fact(func(f *Facts) { f.Application.Consent, f.DetailsOwed = store.ConsentSkip, true }), step: StepConsent, open: true},
+		{rule: "and never silently", in: with(two, func(in *Interaction) { in.Kind, in.Ask.Prompt = KindAuthorize, []string{"none"} }), facts: fact(func(f *Facts) { f.Application.Consent, f.DetailsOwed = store.ConsentSkip, true }), err: "consent_required"},
+		{rule: "and once", in: with(two, func(in *Interaction) { in.Kind, in.ConsentedAt = KindAuthorize, at(4) }), facts: fact(func(f *Facts) { f.Application.Consent, f.DetailsOwed = store.ConsentSkip, true }), step: StepFinish, open: true},
 		{rule: "terms before the portal (J1)", in: two, facts: fact(func(f *Facts) { f.TermsOwed = true }), step: StepTerms, open: true},
 		{rule: "new terms are asked with a session, too", facts: fact(func(f *Facts) { f.TermsOwed, f.Session = true, session(-30, "pwd", "mfa") }), step: StepTerms, open: true},
 		{rule: "terms owed, silently", in: Interaction{Ask: Ask{Prompt: []string{"none"}}}, facts: fact(func(f *Facts) { f.TermsOwed, f.Session = true, session(-30, "pwd", "mfa") }), err: "interaction_required"},

@@ -20,6 +20,7 @@ import (
 	"anteroom/access"
 	"anteroom/account"
 	"anteroom/flow"
+	"anteroom/internal/rar"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/login"
@@ -91,6 +92,8 @@ func (s *house) Issue(_ context.Context, in flow.Interaction, a flow.Authenticat
 		http.Redirect(w, r, "/portal?code="+in.ID, http.StatusSeeOther)
 	}, nil
 }
+
+func (s *house) Details(context.Context, flow.Interaction) (rar.Details, error) { return nil, nil }
 
 func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,7 @@ const (
 	RecoveryCodeUsed      = "recovery_code.used"
 	TermsPublished        = "terms.published"
 	TermsAccepted         = "terms.accepted" // Details: version, hash
-	ConsentGiven          = "consent.given"  // Details: scopes
+	ConsentGiven          = "consent.given"  // Details: scopes, authorization_details (types)
 	ConsentRefused        = "consent.refused"
 	AccessGranted         = "access.granted"
 	AccessActivated       = "access.activated"

@@ -42,8 +42,8 @@ var Kinds = []Kind{
 
 	{TermsPublished, "Terms were published, or withdrawn.", "version, hash, withdrawn"},
 	{TermsAccepted, "Terms were accepted.", "version, hash"},
-	{ConsentGiven, "An account let a client have scopes.", "scopes"},
-	{ConsentRefused, "An account refused a client.", "scopes"},
+	{ConsentGiven, "An account let a client have scopes.", "scopes, authorization_details"},
+	{ConsentRefused, "An account refused a client.", "scopes, authorization_details"},
 	{AccessGranted, "An account was given access to an application, or a role in it.", "organisation, role, state"},
 	{AccessActivated, "An invited access became active.", ""},
 	{AccessRevoked, "An access or a role was taken away.", "organisation, role, state"},
