@@ -50,6 +50,9 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 	if bindsCertificate(c) && !p.seesCertificates() {
 		say("tls_client_certificate_bound_access_tokens", "client certificates are not on")
 	}
+	if v := c.Settings[settingDetailTypes]; v != nil && checkStrings(p, v) != "" {
+		say(settingDetailTypes, "%s", checkStrings(p, v))
+	}
 	checkAnswers(c, say)
 	p.checkRequests(c, say)
 	allowed := clientAlgorithms

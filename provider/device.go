@@ -14,6 +14,7 @@ import (
 
 	"anteroom/flow"
 	"anteroom/internal/audit"
+	"anteroom/internal/rar"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
 	"anteroom/store"
@@ -83,11 +84,22 @@ func (p *Provider) deviceAuthorization(r *http.Request) (*deviceAnswer, error) {
 	if err := checkResources(form["resource"], c.Audiences); err != nil {
 		return nil, err
 	}
+	app, err := p.store.Application(ctx, c.ApplicationID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errClient(err) // deleted a moment ago, with its clients
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load application %q: %w", c.ApplicationID, err)
+	}
+	details, err := askDetails(form.Get(paramDetails), c, app)
+	if err != nil {
+		return nil, err
+	}
 	code, userCode, now := seal.Token(), newUserCode(), p.now()
 	agent := []rune(r.UserAgent())
 	err = p.store.CreateDevice(ctx, store.Device{
 		Hash: p.seal.Digest(digestDevice, code), UserCodeHash: p.seal.Digest(digestUserCode, userCode),
-		ClientID: c.ID, ApplicationID: c.ApplicationID, Scopes: scopes, Audiences: form["resource"],
+		ClientID: c.ID, ApplicationID: c.ApplicationID, Scopes: scopes, Audiences: form["resource"], Details: details.String(),
 		Address: web.Address(ctx), UserAgent: string(agent[:min(len(agent), 120)]),
 		CreatedAt: now, ExpiresAt: now.Add(deviceLife),
 	})
@@ -281,7 +293,7 @@ func (p *Provider) approveDevice(ctx context.Context, in flow.Interaction, auth 
 	g := store.Grant{
 		ID: seal.RandomID(), ClientID: c.ID, ApplicationID: app.ID, AccountID: auth.AccountID,
 		Scopes:    slices.DeleteFunc(slices.Clone(d.Scopes), func(s string) bool { return !contains(scopes, s) || !contains(c.Scopes, s) }),
-		Audiences: d.Audiences, RequestedAt: d.CreatedAt, AuthTime: auth.AuthTime, AMR: auth.AMR, ACR: auth.ACR,
+		Audiences: d.Audiences, Details: rar.Stored(d.Details).Of(detailTypes(c, app)).String(), RequestedAt: d.CreatedAt, AuthTime: auth.AuthTime, AMR: auth.AMR, ACR: auth.ACR,
 		CreatedAt: now, ExpiresAt: now.Add(max(p.grantLife(c), deviceLife+p.life.AccessToken)),
 	}
 	if err := p.store.CreateGrant(ctx, g); err != nil {

@@ -54,7 +54,7 @@ func (p *Provider) Device(w http.ResponseWriter, r *http.Request) error {
 	}
 	in := p.hub.New(flow.KindDevice, d.ApplicationID)
 	in.ClientID, in.Params = c.ID, "device="+d.Hash
-	in.Ask = flow.Ask{Scopes: d.Scopes, Prompt: []string{"select_account"}}
+	in.Ask = flow.Ask{Scopes: d.Scopes, Details: d.Details != "", Prompt: []string{"select_account"}}
 	switch {
 	case form.Get("deny") != "":
 		answer, err := p.refuseDevice(r.Context(), in, "")

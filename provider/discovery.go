@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -87,5 +88,10 @@ func (p *Provider) Discovery(w http.ResponseWriter, r *http.Request) {
 	if cors(w, r, http.MethodGet, http.MethodHead) || !p.only(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	p.discovery.serve(w, r)
+	d, err := p.discoveryNow(r.Context())
+	if err != nil {
+		p.fail(w, r, fmt.Errorf("discovery document: %w", err))
+		return
+	}
+	d.serve(w, r)
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"anteroom/internal/rar"
 	"anteroom/store"
 )
 
@@ -39,6 +40,7 @@ type exchange struct {
 	scopes    []string      // of the access token
 	alone     bool          // its ID token comes without anything else
 	resources []string
+	details   rar.Details // of the access token
 
 	// Of the grants that have an account.
 	account        store.Account

@@ -247,7 +247,14 @@ func (p *Provider) admitClient(_ context.Context, x *exchange) error {
 		asked = slices.DeleteFunc(slices.Clone(x.client.Scopes), func(s string) bool { return contains(identityScopes, s) })
 	}
 	x.scopes, x.resources = asked, x.form["resource"]
-	return checkResources(x.resources, x.client.Audiences)
+	if err := checkResources(x.resources, x.client.Audiences); err != nil {
+		return err
+	}
+	details, err := askDetails(x.form.Get(paramDetails), x.client, x.app)
+	if err != nil {
+		return err
+	}
+	return x.forResources(details)
 }
 
 // record writes the audit event of an exchange in the unit of work of ctx.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"anteroom/internal/rar"
 	"anteroom/store"
 )
 
@@ -33,6 +35,8 @@ type introspection struct {
 	Organizations []Organization `json:"organizations,omitzero"`
 	Confirmation  *confirmation  `json:"cnf,omitempty"`
 	Actor         *actor         `json:"act,omitempty"`
+
+	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 9.2
 }
 
 // Introspect tells a confidential client whether a token is good. It tells only
@@ -126,7 +130,7 @@ func (p *Provider) introspectAccess(ctx context.Context, c store.Client, raw str
 		Audience: t.claims.Audience, ClientID: t.claims.ClientID, Username: t.account.UserName,
 		Scope: t.claims.Scope, ID: t.claims.ID, IssuedAt: t.claims.IssuedAt, ExpiresAt: t.claims.ExpiresAt,
 		AuthTime: t.claims.AuthTime, ACR: t.claims.ACR, AMR: t.claims.AMR, SessionID: t.claims.SessionID,
-		Roles: t.claims.Roles, Organizations: t.claims.Organizations,
+		Roles: t.claims.Roles, Organizations: t.claims.Organizations, Details: t.claims.Details,
 	}, nil
 }
 
@@ -146,6 +150,6 @@ func (p *Provider) introspectRefresh(ctx context.Context, c store.Client, raw st
 	return introspection{
 		Active: true, Issuer: p.issuer, Subject: p.subject(c, g.AccountID), ClientID: g.ClientID,
 		Scope: strings.Join(token.Scopes, " "), IssuedAt: token.IssuedAt.Unix(), ExpiresAt: token.ExpiresAt.Unix(),
-		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, SessionID: g.SessionID,
+		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, SessionID: g.SessionID, Details: claim(rar.Stored(g.Details)),
 	}, nil
 }

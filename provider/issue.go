@@ -154,7 +154,7 @@ func (p *Provider) newGrant(a *authorization, in flow.Interaction, auth flow.Aut
 		AccountID: auth.AccountID, SessionID: auth.SessionID,
 		Scopes: granted, Audiences: a.resources, RequestedAt: in.StartedAt,
 		AuthTime: auth.AuthTime, AMR: auth.AMR, ACR: auth.ACR,
-		Nonce: a.params.Get("nonce"), Claims: a.claims.within(scopes).encode(), Params: later.Encode(),
+		Nonce: a.params.Get("nonce"), Claims: a.claims.within(scopes).encode(), Details: a.details.String(), Params: later.Encode(),
 		CreatedAt: now, ExpiresAt: now.Add(p.grantLife(a.client)),
 	}
 }

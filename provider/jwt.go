@@ -57,6 +57,8 @@ type accessClaims struct {
 	Roles         []string       `json:"roles,omitempty"` // no empty list: RFC 7643 section 2.5
 	Organizations []Organization `json:"organizations,omitempty"`
 	Confirmation  *confirmation  `json:"cnf,omitempty"` // who may use it; nil: whoever has it
+
+	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 9.1
 }
 
 // idClaims are the claims of an ID token that we read again in a hint.

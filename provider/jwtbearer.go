@@ -54,6 +54,9 @@ func (p *Provider) admitAsserted(ctx context.Context, x *exchange) error {
 	if public(x.client) {
 		return refuse("unauthorized_client", "A public client brings no assertions.")
 	}
+	if err := x.noDetails(); err != nil {
+		return err
+	}
 	var claims clientJWT
 	signed, err := parseClientJWT(raw, clientAlgorithms, &claims)
 	if err != nil {

@@ -142,7 +142,7 @@ type Provider struct {
 	life               Lifetimes
 	keys               *Keys
 	fosite             *fosite.Fosite
-	discovery          document
+	described          described
 	keySource          KeySource
 	mutualTLS          *MutualTLS
 	restored           time.Time // the store's backup was put back then; zero: never
@@ -185,9 +185,6 @@ func New(o Options) (*Provider, error) {
 		p.fetch = fetch.New(fetch.Options{Now: o.Now})
 	}
 	p.fosite = p.compose()
-	if p.discovery, err = newDocument(p.features()); err != nil {
-		return nil, fmt.Errorf("discovery document: %w", err)
-	}
 	return p, nil
 }
 

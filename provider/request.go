@@ -14,6 +14,7 @@ import (
 	"github.com/ory/fosite"
 
 	"anteroom/flow"
+	"anteroom/internal/rar"
 	"anteroom/internal/web"
 	"anteroom/store"
 	"anteroom/templates"
@@ -27,6 +28,7 @@ type authorization struct {
 	target    target
 	scopes    []string // requested
 	resources []string
+	details   rar.Details
 	claims    claimsRequest
 	ask       flow.Ask
 	requester fosite.AuthorizeRequester
@@ -37,7 +39,7 @@ type authorization struct {
 var kept = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "claims", "acr_values",
-	"login_hint", "ui_locales", "claims_locales", "display", "resource", "dpop_jkt",
+	"login_hint", "ui_locales", "claims_locales", "display", "resource", "dpop_jkt", paramDetails,
 }
 
 // keep writes the parameters for the second check. Of a pushed request they are
@@ -90,7 +92,7 @@ func (p *Provider) parse(ctx context.Context, in params) (*authorization, error)
 			}
 			return nil
 		},
-		a.checkObjects, a.checkPushed, a.checkFAPI, a.checkSigned, func() error { return p.checkResponse(a) }, a.checkScopes, a.checkPKCE, a.checkKey, a.checkPrompt, a.checkClaims,
+		a.checkObjects, a.checkPushed, a.checkFAPI, a.checkSigned, func() error { return p.checkResponse(a) }, a.checkScopes, a.checkDetails, a.checkPKCE, a.checkKey, a.checkPrompt, a.checkClaims,
 	} {
 		if err := check(); err != nil {
 			return a, err

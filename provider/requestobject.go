@@ -210,6 +210,10 @@ func memberTexts(name string, v any) ([]string, error) {
 		text, err := json.Marshal(v)
 		return []string{string(text)}, err
 	case []any:
+		if name == paramDetails { // RFC 9396 section 3: an array, not text
+			text, err := json.Marshal(v)
+			return []string{string(text)}, err
+		}
 		var out []string
 		for _, one := range v {
 			s, ok := one.(string)

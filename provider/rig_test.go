@@ -64,6 +64,7 @@ type instantHub struct {
 	last    flow.Request
 	signed  bool // the browser has a session
 	pending func(flow.Interaction) flow.Interaction
+	begun   func(flow.Interaction) // what a device begins
 }
 
 func (h *instantHub) Authorize(w http.ResponseWriter, r *http.Request, req flow.Request) error {
@@ -120,6 +121,9 @@ func (h *instantHub) New(kind flow.Kind, applicationID string) flow.Interaction 
 func (h *instantHub) Begin(w http.ResponseWriter, r *http.Request, in flow.Interaction, _ func(context.Context, *flow.Interaction) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.begun != nil {
+		h.begun(in)
+	}
 	var answer flow.Answer
 	err := h.r.store.Do(r.Context(), func(ctx context.Context) (err error) {
 		if h.refuse != nil {

@@ -52,12 +52,15 @@ func (p *Provider) standing(ctx context.Context, g store.Grant, bound bool) (sto
 
 // consented returns the scopes that the account still lets the client have.
 func (p *Provider) consented(ctx context.Context, app store.Application, g store.Grant, scopes []string) ([]string, error) {
-	if app.Consent == store.ConsentSkip {
+	if app.Consent == store.ConsentSkip && !asksForDetails(app, g) {
 		return scopes, nil
 	}
 	c, err := p.store.Consent(ctx, g.AccountID, g.ClientID)
 	if err != nil {
 		return nil, dead("load consent", err)
+	}
+	if app.Consent == store.ConsentSkip {
+		return scopes, nil
 	}
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !contains(c.Scopes, s) }), nil
 }

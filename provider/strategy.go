@@ -145,7 +145,7 @@ func (p *Provider) fillAccess(ctx context.Context, x *exchange) error {
 	x.access = accessClaims{
 		Issuer: p.issuer, Subject: x.client.ID, Audience: x.resources, ClientID: x.client.ID,
 		Scope: strings.Join(x.scopes, " "), ID: seal.RandomID(), IssuedAt: x.now.Unix(),
-		Confirmation: x.cnf,
+		Confirmation: x.cnf, Details: claim(x.details),
 	}
 	if len(x.resources) == 0 {
 		x.access.Audience = audience{x.client.ID}

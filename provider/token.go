@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"anteroom/internal/rar"
 	"anteroom/store"
 )
 
@@ -46,6 +48,8 @@ type tokenAnswer struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	IssuedType   string `json:"issued_token_type,omitempty"` // RFC 8693 section 2.2.1
+
+	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 7
 }
 
 // Token is the token endpoint (RFC 6749 section 3.2).
@@ -197,6 +201,7 @@ func newTokenAnswer(x *exchange, response fosite.AccessResponder) *tokenAnswer {
 		TokenType:   "Bearer",
 		ExpiresIn:   x.access.ExpiresAt - x.access.IssuedAt,
 		Scope:       x.access.Scope,
+		Details:     x.access.Details,
 	}
 	if x.cnf != nil && x.cnf.JKT != "" {
 		answer.TokenType = "DPoP"
@@ -227,5 +232,5 @@ func (x *exchange) narrow() error {
 			return refuse("invalid_target", "The resource %s was not granted.", r)
 		}
 	}
-	return nil
+	return x.narrowDetails(rar.Stored(x.grant.Details))
 }

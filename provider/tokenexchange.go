@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"anteroom/internal/audit"
+	"anteroom/internal/rar"
 	"anteroom/store"
 )
 
@@ -98,7 +99,10 @@ func (x *exchange) exchangeScopes(subject liveToken) error {
 		x.scopes = asked
 	}
 	x.resources = append(slices.Clone(x.form["resource"]), x.form["audience"]...)
-	return checkResources(x.resources, x.client.Audiences)
+	if err := checkResources(x.resources, x.client.Audiences); err != nil {
+		return err
+	}
+	return x.narrowDetails(rar.Stored(string(subject.claims.Details)))
 }
 
 // exchangeable returns a token of the request that is good and a person's.
