@@ -32,6 +32,7 @@ type Policy struct {
 	Access                  store.AccessPolicy  `json:"access"`  // assigned, everyone
 	EnrolmentHint           string              `json:"enrolment_hint"`
 	SessionMaxAge           int64               `json:"session_max_age"` // seconds; 0: no limit of its own
+	DetailTypes             []store.DetailType  `json:"authorization_details_types,omitempty"`
 }
 
 // CreateApplication makes one. What is left out has its default: a second factor
@@ -54,6 +55,8 @@ type ChangeApplication struct {
 	Access                  *string `json:"access,omitempty"`
 	EnrolmentHint           *string `json:"enrolment_hint,omitempty"`
 	SessionMaxAge           *int64  `json:"session_max_age,omitempty"`
+
+	DetailTypes *[]store.DetailType `json:"authorization_details_types,omitempty"` // replaced whole
 }
 
 func viewApplication(a store.Application) Application {
@@ -61,7 +64,7 @@ func viewApplication(a store.Application) Application {
 		ID: a.ID, Name: a.Name, LaunchURL: a.LaunchURL, LogoURL: a.LogoURL, Colour: a.Colour,
 		Policy: Policy{
 			RequireMFA: a.RequireMFA, ChallengeAfterEnrolment: a.ChallengeAfterEnrolment, Consent: a.Consent,
-			Access: a.Access, EnrolmentHint: a.EnrolmentHint, SessionMaxAge: int64(a.SessionMaxAge / time.Second),
+			Access: a.Access, EnrolmentHint: a.EnrolmentHint, SessionMaxAge: int64(a.SessionMaxAge / time.Second), DetailTypes: a.DetailTypes,
 		},
 		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
@@ -172,6 +175,10 @@ func (in ChangeApplication) check(found *mistakes) (fields []string) {
 	if in.ChallengeAfterEnrolment != nil {
 		fields = append(fields, "challenge_after_enrolment")
 	}
+	if in.DetailTypes != nil {
+		fields = append(fields, "authorization_details_types")
+		found.detailTypes("authorization_details_types", *in.DetailTypes)
+	}
 	if in.SessionMaxAge != nil {
 		fields = append(fields, "session_max_age")
 		if n := *in.SessionMaxAge; n < 0 || n > 400*24*3600 {
@@ -189,6 +196,7 @@ func (in ChangeApplication) apply(app *store.Application, now time.Time) {
 	set(&app.RequireMFA, in.RequireMFA)
 	set(&app.ChallengeAfterEnrolment, in.ChallengeAfterEnrolment)
 	set(&app.EnrolmentHint, in.EnrolmentHint)
+	set(&app.DetailTypes, in.DetailTypes)
 	if in.Consent != nil {
 		app.Consent = store.ConsentPolicy(*in.Consent)
 	}

@@ -68,6 +68,65 @@ func TestApplicationPolicy(t *testing.T) {
 	r.refuse(404, "DELETE", "/applications/pcc/roles/king", nil)
 }
 
+// RFC 9396 section 5: what is not described is refused, so the description has to
+// be right.
+func TestTypesOfAuthorizationDetails(t *testing.T) {
+	r := newRig(t)
+	r.do("POST", "/applications", map[string]any{"id": "bank"}, nil)
+	patch := func(types ...any) map[string]any {
+		return map[string]any{"authorization_details_types": append([]any{}, types...)}
+	}
+	field := func(changes ...any) map[string]any {
+		f := map[string]any{"name": "amount.value", "title": "Amount", "kind": "number", "required": true}
+		for i := 0; i < len(changes); i += 2 {
+			f[changes[i].(string)] = changes[i+1]
+		}
+		return f
+	}
+	kind := func(fields ...any) map[string]any {
+		return map[string]any{"type": "https://bank.example/payment", "title": "Pay", "consent": "always", "fields": fields}
+	}
+	var got admin.Application
+	r.do("PATCH", "/applications/bank", patch(kind(field(), field("name", "amount.currency", "kind", "text", "values", map[string]any{"EUR": "Euro", "CHF": ""})),
+		map[string]any{"type": "look", "title": "Look", "fields": []any{map[string]any{"name": "locations", "kind": "list"}}}), &got)
+	row, err := r.db.Application(t.Context(), "bank")
+	if err != nil || len(row.DetailTypes) != 2 || len(got.DetailTypes) != 2 || row.DetailTypes[0].Consent != store.ConsentAlways ||
+		row.DetailTypes[0].Fields[1].Values["EUR"] != "Euro" || !row.DetailTypes[0].Fields[0].Required {
+		t.Fatalf("%+v, %v", row.DetailTypes, err)
+	}
+	for name, bad := range map[string]any{
+		"no type":                        map[string]any{"title": "x"},
+		"a type with spaces":             map[string]any{"type": "a b", "title": "x"},
+		"no title":                       map[string]any{"type": "a"},
+		"an unknown policy":              map[string]any{"type": "a", "title": "x", "consent": "never"},
+		"a bad name":                     kind(field("name", "a..b")),
+		"too deep":                       kind(field("name", "a.b.c.d")),
+		"the type as a field":            kind(field("name", "type", "kind", "text")),
+		"no kind":                        kind(field("kind", "")),
+		"another kind":                   kind(field("kind", "object")),
+		"no field title":                 kind(field("title", "")),
+		"a common field as another kind": kind(field("name", "actions", "kind", "text")),
+		"a field twice":                  kind(field(), field()),
+		"a value with members":           kind(field(), field("name", "amount")),
+		"an empty value":                 kind(field("values", map[string]any{"": "x"})),
+		"an unknown key":                 kind(field("pattern", ".*")),
+		"no object":                      "payment",
+	} {
+		if p := r.refuse(400, "PATCH", "/applications/bank", patch(bad)); len(p.Errors) == 0 {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	r.refuse(400, "PATCH", "/applications/bank", patch(kind(), kind()))
+	r.do("PATCH", "/applications/bank", map[string]any{"name": "Bank"}, &got)
+	if len(got.DetailTypes) != 2 {
+		t.Error("a change of something else took them away")
+	}
+	r.do("PATCH", "/applications/bank", patch(), nil)
+	if row, err = r.db.Application(t.Context(), "bank"); err != nil || len(row.DetailTypes) != 0 {
+		t.Errorf("got %+v, %v", row.DetailTypes, err)
+	}
+}
+
 func TestTermsAreVersionsThatNeverChange(t *testing.T) {
 	r := newRig(t)
 	r.seed()

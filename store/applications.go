@@ -48,18 +48,18 @@ type Application struct {
 // refused.
 type DetailType struct {
 	Type    string        `json:"type"`
-	Title   string        `json:"title"`   // what it lets a client do, as the consent page says it
-	Consent ConsentPolicy `json:"consent"` // skip, once (also if empty) or always
-	Fields  []DetailField `json:"fields"`
+	Title   string        `json:"title"`             // what it lets a client do, as the consent page says it
+	Consent ConsentPolicy `json:"consent,omitempty"` // skip, once (also if empty) or always
+	Fields  []DetailField `json:"fields,omitempty"`
 }
 
 // DetailField is one member of a DetailType.
 type DetailField struct {
-	Name     string            `json:"name"`  // with dots for members of members: "amount.currency"
-	Title    string            `json:"title"` // what the consent page calls it; empty for the common members of RFC 9396
-	Kind     string            `json:"kind"`  // text, number or list (of texts)
-	Required bool              `json:"required"`
-	Values   map[string]string `json:"values"` // allowed ones, in people's words; empty: any
+	Name     string            `json:"name"`            // with dots for members of members: "amount.currency"
+	Title    string            `json:"title,omitempty"` // what the consent page calls it; empty for the common members of RFC 9396
+	Kind     string            `json:"kind"`            // text, number or list (of texts)
+	Required bool              `json:"required,omitempty"`
+	Values   map[string]string `json:"values,omitempty"` // allowed ones, in people's words; empty: any
 }
 
 // Applications.

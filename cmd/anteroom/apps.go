@@ -16,7 +16,7 @@ func (a *app) appCommand() *cobra.Command {
 	return group("app", "Applications: the portals, their policy and roles",
 		`An application is a portal as people know it: its name, what it asks at a sign-in, its roles,
 its terms. Its OAuth registrations are clients (anteroom client).`,
-		a.appCreate(), a.appUpdate(), a.appList(), a.appShow(), a.appDelete(),
+		a.appCreate(), a.appUpdate(), a.appList(), a.appShow(), a.appDetails(), a.appDelete(),
 		group("role", "Roles of an application", `A role is a key that the application understands. Accounts hold it for an organisation.`,
 			a.roleAdd(), a.roleList(), a.roleDelete()))
 }
@@ -168,6 +168,7 @@ func printApplication(t *table, one admin.Application) {
 	if one.SessionMaxAge > 0 {
 		t.pair("Sign in again after", (time.Duration(one.SessionMaxAge) * time.Second).String())
 	}
+	printDetailTypes(t, one)
 	t.pair("Made", one.CreatedAt)
 	t.pair("Changed", one.UpdatedAt)
 }
