@@ -18,19 +18,21 @@ const (
 	accounts = `[{"actions":["balance","history"],"locations":["https://api.example"],"type":"accounts"}]`
 )
 
+var describedTypes = []store.DetailType{
+	store.DetailType{Type: "payment", Title: "Pay", Fields: []store.DetailField{
+		{Name: "amount", Title: "Amount", Kind: rar.KindNumber, Required: true}, {Name: "creditor", Title: "To", Kind: rar.KindText},
+	}},
+	store.DetailType{Type: "accounts", Title: "Look", Fields: []store.DetailField{
+		{Name: "actions", Kind: rar.KindList, Values: map[string]string{"balance": "", "history": ""}}, {Name: "locations", Kind: rar.KindList},
+	}},
+	store.DetailType{Type: "internal", Title: "Nobody's"},
+}
+
 // detailsRig has an application with two types, and clients that may ask for them.
 func detailsRig(t testing.TB, clients ...string) *rig {
 	t.Helper()
 	r := deviceRig(t)
-	r.types("analytics",
-		store.DetailType{Type: "payment", Title: "Pay", Fields: []store.DetailField{
-			{Name: "amount", Title: "Amount", Kind: rar.KindNumber, Required: true}, {Name: "creditor", Title: "To", Kind: rar.KindText},
-		}},
-		store.DetailType{Type: "accounts", Title: "Look", Fields: []store.DetailField{
-			{Name: "actions", Kind: rar.KindList, Values: map[string]string{"balance": "", "history": ""}}, {Name: "locations", Kind: rar.KindList},
-		}},
-		store.DetailType{Type: "internal", Title: "Nobody's"},
-	)
+	r.types("analytics", describedTypes...)
 	for _, id := range append(clients, "web") {
 		r.allow(id, "payment", "accounts")
 	}
@@ -119,6 +121,22 @@ func TestAuthorizationDetailsReachTheTokenByEveryWayOfAsking(t *testing.T) {
 	r := newRig(t)
 	if r.tokens("web")[paramDetails] != nil {
 		t.Error("details that nobody asked for")
+	}
+}
+
+// RFC 9396 section 7: also of a token that comes in the authorization response.
+func TestAFrontChannelTokenCarriesItsDetails(t *testing.T) {
+	r := newFrontRig(t)
+	r.types("analytics", describedTypes...)
+	r.allow("hybrid", "payment")
+	got := r.fragmentOf(r.get(PathAuthorize, ask("hybrid", "response_type", "code token", paramDetails, payment)))
+	_, claims := payload(t, got.Get("access_token"))
+	if got.Get(paramDetails) != payment || jsonOf(t, claims[paramDetails]) != payment {
+		t.Errorf("got %v, token %v", got, claims)
+	}
+	res := r.post(PathToken, redemption(got.Get("code")), basic("hybrid"))
+	if jsonOf(t, res.json[paramDetails]) != payment {
+		t.Errorf("with the code: %s", res.text)
 	}
 }
 

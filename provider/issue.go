@@ -71,6 +71,7 @@ func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Aut
 	}
 	return p.answerFront(a, &exchange{
 		now: i.now, client: a.client, app: a.app, account: account, grant: i.grant, scopes: i.grant.Scopes, resources: a.resources,
+		details: a.details.For(a.resources),
 	}, values), nil
 }
 

@@ -187,6 +187,9 @@ func (p *Provider) frontTokens(ctx context.Context, a *authorization, x *exchang
 		values.Set("token_type", "Bearer")
 		values.Set("expires_in", strconv.FormatInt(x.access.ExpiresAt-x.access.IssuedAt, 10))
 		values.Set("scope", x.access.Scope)
+		if x.access.Details != nil {
+			values.Set(paramDetails, string(x.access.Details)) // RFC 9396 section 7
+		}
 		hashes["at_hash"] = halfHash(alg, x.token) // sections 3.2.2.10 and 3.3.2.11
 	}
 	if !a.asks("id_token") {
