@@ -31,7 +31,7 @@ standard input; [] takes all away.
 
 kind is text, number or list (of texts); consent is skip, once (the default) or always.`,
 		Example: "  anteroom app details bank payment.json",
-		Args: wants("ID", "FILE"),
+		Args:    wants("ID", "FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := a.readText(args[1])
 			if err != nil {
