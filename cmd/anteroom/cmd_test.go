@@ -104,7 +104,8 @@ func TestFieldsAreNamedAsFlags(t *testing.T) {
 	for field, want := range map[string]string{
 		"application": "app", "redirect_uris[0]": "redirect-uri (the 1st)", "redirect_uris[11]": "redirect-uri (the 12th)",
 		"metadata.jwks": "jwks", "metadata.request_uris": "set request_uris",
-		"profile.given_name": "given-name", "session_max_age": "session-max-age", "grant_types[22]": "grant (the 23rd)", "x[": "x",
+		"authorization_details_types[0].fields[1].kind": "authorization_details_types[0].fields[1].kind",
+		"profile.given_name":                            "given-name", "session_max_age": "session-max-age", "grant_types[22]": "grant (the 23rd)", "x[": "x",
 	} {
 		name, which := flag(field)
 		if name+which != want {

@@ -120,6 +120,9 @@ func flag(field string) (name, which string) {
 	if metadata, ok := strings.CutPrefix(field, "metadata."); ok && metadata != "jwks" {
 		return "set " + metadata, ""
 	}
+	if strings.HasPrefix(field, "authorization_details_types[") {
+		return field, "" // a place in a file
+	}
 	name, index, several := strings.Cut(field, "[")
 	if i := strings.IndexByte(name, '.'); i > 0 {
 		name = name[i+1:]
