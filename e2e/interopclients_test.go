@@ -36,6 +36,7 @@ type wanted struct {
 	redirect          []string // nil: partyRedirect; empty: none
 	farewell          string   // where it wants people back after they signed out; "": partyFarewell
 	keys              bool     // a key of its own, in the program's settings
+	reads             bool     // likewise, and it is to read answers with, not to sign
 	metadata          map[string]any
 }
 
@@ -65,8 +66,12 @@ func (d *drama) client(id string, w wanted) {
 	if w.metadata == nil {
 		w.metadata = map[string]any{}
 	}
-	if w.keys {
-		private, public := keyPair(d.t, id)
+	if w.keys || w.reads {
+		alg, use := "ES256", "sig"
+		if w.reads {
+			alg, use = "ECDH-ES+A128KW", "enc"
+		}
+		private, public := keyPair(d.t, id, alg, use)
 		w.metadata["jwks"] = map[string]any{"keys": []any{public}}
 		told["key"] = private
 	}
@@ -81,8 +86,8 @@ func (d *drama) client(id string, w wanted) {
 	d.settings["clients"].(map[string]any)[id] = told
 }
 
-// keyPair makes a key for ES256, as JWKs.
-func keyPair(t *testing.T, id string) (private, public map[string]any) {
+// keyPair makes a key of the curve P-256, as JWKs.
+func keyPair(t *testing.T, id, alg, use string) (private, public map[string]any) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -92,7 +97,7 @@ func keyPair(t *testing.T, id string) (private, public map[string]any) {
 		key  any
 		into *map[string]any
 	}{{key, &private}, {key.Public(), &public}} {
-		raw, err := json.Marshal(jose.JSONWebKey{Key: one.key, KeyID: id + "-key", Algorithm: "ES256", Use: "sig"})
+		raw, err := json.Marshal(jose.JSONWebKey{Key: one.key, KeyID: id + "-key", Algorithm: alg, Use: use})
 		if err == nil {
 			err = json.Unmarshal(raw, one.into)
 		}
@@ -117,6 +122,11 @@ func (d *drama) everyKind() {
 		grants:   []string{"client_credentials", exchangeGrant},
 		metadata: map[string]any{"token_exchange": map[string]any{"clients": []string{"web"}}},
 	})
+	d.client("sealed", wanted{auth: "client_secret_basic", scope: partyScope, reads: true, metadata: map[string]any{
+		"id_token_encrypted_response_alg": "ECDH-ES+A128KW",
+		"userinfo_signed_response_alg":    "ES256", "userinfo_encrypted_response_alg": "ECDH-ES+A128KW", "userinfo_encrypted_response_enc": "A256GCM",
+		"introspection_signed_response_alg": "ES256", "introspection_encrypted_response_alg": "ECDH-ES+A128KW", "introspection_encrypted_response_enc": "A128GCM",
+	}})
 	d.client("secretly", wanted{auth: "client_secret_jwt", redirect: none})
 	d.client("tv", wanted{auth: "none", scope: "openid email", kind: "native", redirect: none, grants: []string{deviceGrant}})
 }
@@ -127,7 +137,7 @@ func TestInteropOpenIDClient(t *testing.T) {
 	d := p.stage(t, "olga@acme.example")
 	d.everyKind()
 	d.play("node", "openid-client.js", "sign-in", "userinfo", "refresh", "introspection", "revocation", "sign-out",
-		"pushed request", "signed request", "pushed and signed request", "signed answer", "DPoP",
+		"pushed request", "signed request", "pushed and signed request", "signed answer", "encrypted answers", "DPoP",
 		"client credentials", "token exchange", "client_secret_jwt", "device grant", "dynamic registration",
 		"refused: another nonce", "refused: another issuer", "refused: another verifier")
 }

@@ -7,8 +7,9 @@ const issuer = new URL(settings.issuer)
 const { clients, redirect } = settings
 const scope = 'openid profile email roles offline_access'
 
-const connect = (name, authentication, ...also) =>
-  oidc.discovery(issuer, clients[name].id, {}, authentication, { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks, ...also] })
+const connect = (name, authentication, ...also) => connectAs(name, {}, authentication, ...also)
+const connectAs = (name, metadata, authentication, ...also) =>
+  oidc.discovery(issuer, clients[name].id, metadata, authentication, { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks, ...also] })
 const privateKey = async name => ({
   key: await crypto.subtle.importKey('jwk', clients[name].key, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']),
   kid: clients[name].key.kid,
@@ -102,6 +103,26 @@ async function requests() {
   did('signed answer')
 }
 
+/** Answers that only the portal can read. */
+async function sealed() {
+  const metadata = { userinfo_signed_response_alg: 'ES256', introspection_signed_response_alg: 'ES256' }
+  const config = await connectAs('sealed', metadata, oidc.ClientSecretBasic(clients.sealed.secret))
+  const key = await crypto.subtle.importKey('jwk', clients.sealed.key, { name: 'ECDH', namedCurve: 'P-256' }, false, ['deriveBits'])
+  oidc.enableDecryptingResponses(config, undefined, { key, kid: clients.sealed.key.kid, alg: 'ECDH-ES+A128KW' })
+  const tokens = await signIn(config)
+  assert.equal(tokens.id_token.split('.').length, 5)
+  const claims = tokens.claims()
+  assert.equal(claims.iss, settings.issuer)
+  const person = await oidc.fetchUserInfo(config, tokens.access_token, claims.sub)
+  assert.equal(person.email, settings.email)
+  assert.equal(person.aud, clients.sealed.id)
+  const state = await oidc.tokenIntrospection(config, tokens.access_token)
+  assert.ok(state.active && state.sub === claims.sub)
+  const blind = await connectAs('sealed', metadata, oidc.ClientSecretBasic(clients.sealed.secret))
+  await assert.rejects(() => signIn(blind))
+  did('encrypted answers')
+}
+
 /** Tokens that a key holds. The service wants its nonce in every proof; the library asks and tries again. */
 async function bound() {
   const config = await connect('bound', oidc.ClientSecretBasic(clients.bound.secret))
@@ -166,6 +187,7 @@ async function signOut(config, tokens) {
 const { config, tokens, claims } = await portal()
 await refusals(config, { token: tokens.access_token, hint: tokens.id_token, ...claims })
 await requests()
+await sealed()
 await bound()
 await grants(tokens)
 await registration()
