@@ -76,7 +76,7 @@ type Engine interface {
 type Pending struct {
 	Interaction
 	Application store.Application // zero for KindHome
-	Client      store.Client      // zero unless KindAuthorize or KindDevice
+	Client      store.Client      // zero unless the kind ends with something for a client
 	Account     store.Account     // zero until somebody is known
 	Details     rar.Details       // authorization_details that were asked for; nil until somebody is known
 	Terms       *store.TermsVersion

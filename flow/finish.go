@@ -49,7 +49,7 @@ func (h *Hub) finish(w http.ResponseWriter, r *http.Request, p *Pending, d Decis
 	case p.Kind == KindActivation:
 		http.Redirect(w, r, p.URL("/activated"), http.StatusSeeOther)
 	default:
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, p.home(), http.StatusSeeOther)
 	}
 	return nil
 }

@@ -166,6 +166,18 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
 		in.ClientID, in.Params, in.Ask = "c", "state=tv", flow.Ask{Prompt: []string{"select_account"}}
 		return s.hub.Begin(w, r, in, nil)
 	}))
+	mux.Handle("/approve", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		in := s.hub.New(flow.KindBackchannel, "pa")
+		in.ClientID, in.Params, in.Ask = "c", "state=call", flow.Ask{HintSubject: "ann"}
+		return s.hub.Begin(w, r, in, nil)
+	}))
+	mux.Handle("/own", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		_, account, ok, err := s.hub.Own(w, r, "/own")
+		if ok {
+			fmt.Fprintf(w, "own %s", account.ID)
+		}
+		return err
+	}))
 	mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
 }
 

@@ -13,11 +13,16 @@ const (
 	KindAuthorize  Kind = "authorize"  // a portal asked: ends with its code
 	KindActivation Kind = "activation" // an invitation: ends on /activated
 	KindDevice     Kind = "device"     // a device waits: ends with its approval
-	KindHome       Kind = "home"       // nobody asked: ends on the start page
+	KindHome       Kind = "home"       // nobody asked: ends on the start page, or a page of the account
+	// KindBackchannel: a client waits that asked without a browser; ends with the
+	// approval.
+	KindBackchannel Kind = "backchannel"
 )
 
 // forClient tells whether the interaction ends with something for a client.
-func (k Kind) forClient() bool { return k == KindAuthorize || k == KindDevice }
+func (k Kind) forClient() bool {
+	return k == KindAuthorize || k == KindDevice || k == KindBackchannel
+}
 
 // Interaction is one pending authorization: what was asked, and the facts proved
 // so far. It travels sealed in a cookie of the browser that began it, so that an
@@ -28,8 +33,8 @@ type Interaction struct {
 	Kind          Kind
 	Browser       string `json:",omitempty"` // the browser it is bound to
 	ApplicationID string // empty for KindHome
-	ClientID      string // only for KindAuthorize and KindDevice
-	Params        string // the original authorization request, form-encoded; validated again before a code is issued
+	ClientID      string // only for kinds that end with something for a client
+	Params        string // the original authorization request, form-encoded; validated again before a code is issued; the path to end on for KindHome
 	Ask           Ask
 	StartedAt     time.Time
 	ExpiresAt     time.Time
@@ -86,4 +91,12 @@ func (in *Interaction) ProveSecondFactor(p Proof) { in.SecondFactor = &p }
 func (in *Interaction) Values() url.Values {
 	v, _ := url.ParseQuery(in.Params) // it was encoded by us
 	return v
+}
+
+// home is where an interaction for nobody else ends.
+func (in *Interaction) home() string {
+	if in.Kind == KindHome && in.Params != "" {
+		return in.Params // a path of ours, sealed
+	}
+	return "/"
 }

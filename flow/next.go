@@ -45,7 +45,7 @@ func Next(in Interaction, f Facts) Decision {
 		}
 		return Decision{Step: StepLogin}
 	}
-	if in.Kind == KindAuthorize && in.Ask.HintSubject != "" && who.AccountID != in.Ask.HintSubject {
+	if in.Kind.forClient() && in.Ask.HintSubject != "" && who.AccountID != in.Ask.HintSubject {
 		return refuse("login_required", "another account than the one of id_token_hint signed in")
 	}
 	if in.ApplicationID != "" && !f.MayEnter {

@@ -56,6 +56,26 @@ func (h *Hub) Session(r *http.Request) (s store.Session, a store.Account, ok boo
 	return *live, a, true, nil
 }
 
+// Own returns this browser's session and its account if the session is good for
+// the account's own pages: as strong as the account can. If not, a sign-in begins
+// that leads back to path, a page of ours: ok is false and the answer is written.
+func (h *Hub) Own(w http.ResponseWriter, r *http.Request, path string) (s store.Session, a store.Account, ok bool, err error) {
+	session, err := h.session(r)
+	if err != nil {
+		return s, a, false, err
+	}
+	in := h.New(KindHome, "")
+	in.Params = path
+	p, d, err := h.decide(r.Context(), in, session)
+	if err != nil {
+		return s, a, false, err
+	}
+	if d.Step == StepFinish && session != nil {
+		return *session, p.Account, true, nil
+	}
+	return s, a, false, h.Begin(w, r, in, nil)
+}
+
 // sessionChange is a possible new or renewed session, prepared outside of the
 // unit of work so that a repeated one writes the same.
 type sessionChange struct {
