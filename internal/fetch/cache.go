@@ -67,7 +67,7 @@ func (f *Fetcher) Newer(ctx context.Context, address string, age time.Duration) 
 	if old := f.o.Now().Sub(e.at); e.known && old < age && old >= 0 {
 		return bytes.Clone(e.body), e.err
 	}
-	body, err := f.do(ctx, http.MethodGet, address, "", "")
+	body, err := f.do(ctx, http.MethodGet, address, nil, "")
 	if err != nil && ctx.Err() != nil {
 		return nil, err // the caller went away: that says nothing about the address
 	}

@@ -115,11 +115,21 @@ func (f *Fetcher) CheckURL(raw string) error {
 // Post sends body and returns nil if the answer is a success (2xx). Nothing of
 // the answer is kept.
 func (f *Fetcher) Post(ctx context.Context, address, contentType string, body []byte) error {
-	_, err := f.do(ctx, http.MethodPost, address, contentType, string(body))
+	return f.PostBearer(ctx, address, "", contentType, body)
+}
+
+// PostBearer is Post with a token that says who we are (RFC 6750 section 2.1);
+// "" for none.
+func (f *Fetcher) PostBearer(ctx context.Context, address, token, contentType string, body []byte) error {
+	header := http.Header{"Content-Type": {contentType}}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	_, err := f.do(ctx, http.MethodPost, address, header, string(body))
 	return err
 }
 
-func (f *Fetcher) do(ctx context.Context, method, address, contentType, body string) ([]byte, error) {
+func (f *Fetcher) do(ctx context.Context, method, address string, header http.Header, body string) ([]byte, error) {
 	if err := f.CheckURL(address); err != nil {
 		return nil, err
 	}
@@ -135,10 +145,10 @@ func (f *Fetcher) do(ctx context.Context, method, address, contentType, body str
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrURL, err)
 	}
-	r.Header.Set("User-Agent", "Anteroom")
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
+	if header != nil {
+		r.Header = header
 	}
+	r.Header.Set("User-Agent", "Anteroom")
 	res, err := f.client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
