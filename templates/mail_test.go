@@ -30,6 +30,8 @@ func mailStories() map[string]Mail {
 		"recovery-code-used":   RecoveryCodeUsedMail{MailFrame: frame, At: at, Left: 9},
 		"recovery-code-last":   RecoveryCodeUsedMail{MailFrame: frame, At: at},
 		"second-factor-reset":  SecondFactorResetMail{MailFrame: frame, At: at, By: "Bob Builder"},
+		"backchannel":          BackchannelMail{MailFrame: frame, Link: mailLink, ExpiresAt: at},
+		"backchannel-plain":    BackchannelMail{MailFrame: nobody, Link: mailLink},
 		"second-factor-nobody": SecondFactorResetMail{MailFrame: nobody},
 	}
 }

@@ -73,12 +73,21 @@ type SecondFactorResetMail struct {
 	By string
 }
 
+// BackchannelMail tells that an application asks for approval. Its link leads to
+// the page where to decide, and decides nothing.
+type BackchannelMail struct {
+	MailFrame
+	Link      string
+	ExpiresAt time.Time
+}
+
 func (InvitationMail) mailName() string         { return "invitation" }
 func (PasswordResetMail) mailName() string      { return "password_reset" }
 func (PasswordChangedMail) mailName() string    { return "password_changed" }
 func (AuthenticatorAddedMail) mailName() string { return "authenticator_added" }
 func (RecoveryCodeUsedMail) mailName() string   { return "recovery_code_used" }
 func (SecondFactorResetMail) mailName() string  { return "second_factor_reset" }
+func (BackchannelMail) mailName() string        { return "backchannel" }
 
 func (m InvitationMail) subject() string {
 	switch {
@@ -99,3 +108,9 @@ func (m AuthenticatorAddedMail) subject() string {
 }
 func (RecoveryCodeUsedMail) subject() string  { return "A recovery code was used" }
 func (SecondFactorResetMail) subject() string { return "Your authenticator was reset" }
+func (m BackchannelMail) subject() string {
+	if m.Portal == "" {
+		return "Confirm who you are"
+	}
+	return m.Portal + " asks you to confirm who you are"
+}

@@ -230,6 +230,29 @@ type Device struct {
 	Result      string // approved, denied or expired: it is over
 }
 
+// Request is something that an application asks a person to approve.
+type Request struct {
+	ID      string
+	Portal  string // the application
+	Client  string // of it; may be empty
+	Binding string // what the application shows, to be compared; may be empty
+	Address string // where it asked from
+	Minutes int    // since it asked
+	Left    int    // minutes, begun ones included
+}
+
+// Requests lists what waits for a person's approval, newest first. Hooks:
+// #request-approve-0 (posts approve=1 with request), #request-deny-0 (posts
+// deny=1), #request-binding-0, and so on; #requests-none; then
+// #request-approved, #request-denied or #request-gone.
+type Requests struct {
+	Frame
+	Action   string
+	Person   string
+	Requests []Request
+	Result   string // approved, denied or gone: what became of the last one
+}
+
 // Home says who is signed in, and where one can go.
 type Home struct {
 	Frame
@@ -263,5 +286,6 @@ func (*Activated) pageName() string     { return "activated" }
 func (*Logout) pageName() string        { return "logout" }
 func (*SignedOut) pageName() string     { return "signed_out" }
 func (*Device) pageName() string        { return "device" }
+func (*Requests) pageName() string      { return "requests" }
 func (*Home) pageName() string          { return "home" }
 func (*Error) pageName() string         { return "error" }

@@ -6,7 +6,7 @@ func pages() []Page {
 	return []Page{
 		&Login{}, &Activate{}, &DeadLink{}, &Forgot{}, &Reset{},
 		&Enroll{}, &RecoveryCodes{}, &Challenge{}, &Recovery{},
-		&Terms{}, &Consent{}, &Activated{}, &Logout{}, &SignedOut{}, &Device{}, &Home{}, &Error{},
+		&Terms{}, &Consent{}, &Activated{}, &Logout{}, &SignedOut{}, &Device{}, &Requests{}, &Home{}, &Error{},
 	}
 }
 
@@ -14,6 +14,6 @@ func pages() []Page {
 func mails() []Mail {
 	return []Mail{
 		InvitationMail{}, PasswordResetMail{}, PasswordChangedMail{},
-		AuthenticatorAddedMail{}, RecoveryCodeUsedMail{}, SecondFactorResetMail{},
+		AuthenticatorAddedMail{}, RecoveryCodeUsedMail{}, SecondFactorResetMail{}, BackchannelMail{},
 	}
 }

@@ -172,6 +172,12 @@ func endStories() []Story {
 		{"device-approved", &Device{Result: "approved"}},
 		{"device-denied", &Device{Result: "denied"}},
 		{"device-expired", &Device{Action: "/device", Result: "expired"}},
+		{"requests", &Requests{Action: "/account/requests", Person: "Ann Example", Requests: []Request{{ID: "x", Portal: "Partner Analytics", Client: "Call centre", Binding: "W4SCT-81", Address: "192.0.2.7", Minutes: 1, Left: 9}}}},
+		{"requests-many", &Requests{Action: "/account/requests", Person: arabicName, Result: "denied", Requests: []Request{
+			{ID: "x", Portal: brandHuge().Name, Client: longName, Binding: "Überweisung 1.250,00 € an Kontoinhaber in Gütersloh, Auftrag 7715", Address: "2001:db8:85a3:8d3:1319:8a2e:370:7348", Left: 1},
+			{ID: "y", Portal: "PCC", Minutes: 12, Left: 3}}}},
+		{"requests-approved", &Requests{Action: "/account/requests", Person: "Ann Example", Result: "approved"}},
+		{"requests-gone", &Requests{Action: "/account/requests", Person: "Ann Example", Result: "gone"}},
 		{"home", &Home{Person: "Ann Example", Portals: []Brand{*brandAnalytics(), *brandControl(), *brandHuge(), *brandLogo()}, Actions: []Action{{Label: "Sign out", URL: "/logout", ID: "sign-out"}}}},
 		{"home-nobody", &Home{}},
 		{"home-empty", &Home{Person: arabicName, Notice: "You were signed out of Partner Analytics.", Actions: []Action{{Label: "Sign out", URL: "/logout"}}}},
