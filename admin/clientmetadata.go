@@ -24,7 +24,7 @@ const (
 
 // metadata is what a client may be registered with besides the keys that have a
 // place of their own: names of RFC 7591, 8705, 9101, 9126, 9449 and 9701, of JARM
-// and of OpenID Connect Registration and Logout, and some of ours (profile,
+// and of OpenID Connect Registration, Logout and CIBA, and some of ours (profile,
 // dpop_nonce_required, token_exchange, jwt_bearer_issuers).
 var metadata = map[string]metadataKind{
 	"jwks": keySetValue, "jwks_uri": webValue,
@@ -41,7 +41,9 @@ var metadata = map[string]metadataKind{
 	"request_uris": listValue,
 	"subject_type": textValue, "sector_identifier_uri": webValue, "initiate_login_uri": webValue,
 	"token_exchange": objectValue, "jwt_bearer_issuers": listValue, "authorization_details_types": listValue,
-	"require_pushed_authorization_requests": boolValue, "require_signed_request_object": boolValue,
+	"backchannel_token_delivery_mode": textValue, "backchannel_client_notification_endpoint": webValue,
+	"backchannel_authentication_request_signing_alg": textValue,
+	"require_pushed_authorization_requests":          boolValue, "require_signed_request_object": boolValue,
 }
 
 // MetadataKeys are the names of further client metadata, sorted.

@@ -12,7 +12,7 @@ import (
 
 // What a client may be registered with. docs/portal.md explains each.
 var (
-	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantExchange, grantJWTBearer, grantImplicit}
+	grantTypes  = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantBackchannel, grantExchange, grantJWTBearer, grantImplicit}
 	authMethods = []string{
 		"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", authNone,
 	}
@@ -20,11 +20,12 @@ var (
 	defaultScopes = []string{"openid", "profile", "email", "roles", "offline_access"}
 )
 
-// Grants that have URIs for names (RFC 8628, 8693 and 7523).
+// Grants that have URIs for names (RFC 8628, OpenID CIBA Core, RFC 8693 and 7523).
 const (
-	grantDevice    = "urn:ietf:params:oauth:grant-type:device_code"
-	grantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange"
-	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantDevice      = "urn:ietf:params:oauth:grant-type:device_code"
+	grantBackchannel = "urn:openid:params:grant-type:ciba"
+	grantExchange    = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantJWTBearer   = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 // grantImplicit goes with response types that have tokens. The provider says
@@ -203,7 +204,8 @@ func (a *API) checkRedirects(c store.Client, found *mistakes) {
 func checkGrants(c store.Client, found *mistakes) {
 	code := slices.Contains(c.GrantTypes, "authorization_code")
 	returns := code || slices.Contains(c.GrantTypes, grantImplicit)
-	people := returns || slices.Contains(c.GrantTypes, grantDevice)
+	elsewhere := slices.Contains(c.GrantTypes, grantDevice) || slices.Contains(c.GrantTypes, grantBackchannel)
+	people := returns || elsewhere
 	public := c.TokenEndpointAuthMethod == authNone
 	if len(c.GrantTypes) == 0 {
 		found.add("grant_types", "is empty: the client could do nothing")
@@ -214,8 +216,8 @@ func checkGrants(c store.Client, found *mistakes) {
 	if returns && len(c.RedirectURIs) == 0 {
 		found.add("redirect_uris", "is missing; say where people return to after the sign-in")
 	}
-	if slices.Contains(c.GrantTypes, "refresh_token") && !code && !slices.Contains(c.GrantTypes, grantDevice) {
-		found.add("grant_types", "refresh_token goes with authorization_code or the device grant only")
+	if slices.Contains(c.GrantTypes, "refresh_token") && !code && !elsewhere {
+		found.add("grant_types", "refresh_token goes with authorization_code, the device grant or the CIBA grant only")
 	}
 	for _, one := range [][2]string{{grantExchange, "token_exchange"}, {grantJWTBearer, "jwt_bearer_issuers"}} {
 		grant, setting := one[0], one[1]
@@ -231,7 +233,7 @@ func checkGrants(c store.Client, found *mistakes) {
 		found.add("grant_types", "client_credentials needs a secret, and a public client has none")
 	}
 	if slices.Contains(c.Scopes, "openid") && !people {
-		found.add("scope", "openid is about people signing in, which needs authorization_code or the device grant")
+		found.add("scope", "openid is about people signing in, which needs authorization_code, the device grant or the CIBA grant")
 	}
 	if c.PKCEOptional && public {
 		found.add("pkce_optional", "a public client without PKCE would be open to everyone who sees its codes")

@@ -33,7 +33,7 @@ func (c *client) GetAudience() fosite.Arguments      { return c.Audiences }
 // session is fosite's session. It holds nothing: times are ours (fosite would
 // use the machine's clock), and claims come from the grant.
 type session struct {
-	claims  jwt.IDTokenClaims // only Subject and AccessTokenHash are used
+	claims  jwt.IDTokenClaims // only Subject is used
 	headers jwt.Headers
 }
 

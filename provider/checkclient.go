@@ -65,8 +65,33 @@ func (p *Provider) CheckClient(c store.Client) map[string]string {
 	if what := p.wrongTypes(c); what != "" {
 		say("response_types", "%s", what)
 	}
+	p.checkBackchannel(c, say)
 	if lacks := CheckProfile(c); len(lacks) > 0 {
 		say("profile", "%s", strings.Join(lacks, "; "))
 	}
 	return wrong
+}
+
+// checkBackchannel is OpenID CIBA Core section 4.
+func (p *Provider) checkBackchannel(c store.Client, say func(field, format string, args ...any)) {
+	mode, uri := setting(c, settingDelivery), setting(c, settingNotify)
+	if mode != "" && !contains(deliveryModes, mode) {
+		say(settingDelivery, "must be one of %s", strings.Join(deliveryModes, ", "))
+	}
+	switch {
+	case uri != "" && p.fetch.CheckURL(uri) != nil:
+		say(settingNotify, "is not an https URL")
+	case uri == "" && mode == deliveryPing:
+		say(settingNotify, "is missing; %s needs it", deliveryPing)
+	}
+	alg := setting(c, settingSignedWith)
+	if alg != "" && !contains(algorithmsOf(c), alg) {
+		say(settingSignedWith, "must be one of %s", strings.Join(algorithmsOf(c), ", "))
+	}
+	if alg != "" && c.Settings["jwks"] == nil && setting(c, "jwks_uri") == "" {
+		say("jwks", "is missing; signed requests need the client's public keys")
+	}
+	if contains(c.GrantTypes, grantBackchannel) && public(c) {
+		say("token_endpoint_auth_method", "%s needs a client that can prove itself", grantBackchannel)
+	}
 }

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"anteroom/flow"
@@ -138,42 +136,6 @@ func readUserCode(typed string) (string, bool) {
 	return code, len(code) == userCodeLength && strings.Trim(code, userCodeLetters) == ""
 }
 
-// polls remembers when devices asked last: who asks too often is slowed down.
-// Each node counts what it sees; nothing is stored.
-type polls struct {
-	mu   sync.Mutex
-	seen map[string]poll
-}
-
-type poll struct {
-	at    time.Time
-	every time.Duration
-}
-
-const maxPolls = 10_000
-
-// tooSoon tells whether a device must slow down; its interval grows by five
-// seconds then (RFC 8628 section 3.5).
-func (l *polls) tooSoon(hash string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.seen == nil || len(l.seen) >= maxPolls {
-		l.seen = map[string]poll{}
-	}
-	last, known := l.seen[hash]
-	if !known {
-		last.every = deviceInterval
-	}
-	// A second of grace: the network may be quicker now than the last time.
-	soon := known && now.Sub(last.at) < last.every-time.Second && !now.Before(last.at)
-	if soon {
-		last.every += deviceInterval
-	}
-	last.at = now
-	l.seen[hash] = last
-	return soon
-}
-
 func badDevice(cause error) *refusal {
 	return refuse("invalid_grant", "The device_code is unknown, used, or not for this client.").because(cause)
 }
@@ -186,39 +148,15 @@ func (p *Provider) admitDevice(ctx context.Context, x *exchange) error {
 	}
 	hash := p.seal.Digest(digestDevice, raw)
 	d, err := p.store.Device(ctx, hash, x.now)
-	if err != nil && !over(err) {
-		return fmt.Errorf("load device request: %w", err)
-	}
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return badDevice(err)
-	case d.ClientID != x.client.ID:
-		return badDevice(errors.New("a device code of another client"))
-	case !d.UsedAt.IsZero():
-		return badDevice(store.ErrConsumed)
-	case err != nil:
-		return refuse("expired_token", "The device_code has expired. Start again with a new one.").because(err)
-	case p.polls.tooSoon(hash, x.now):
-		return refuse("slow_down", "Wait five seconds longer between requests.")
-	case d.DecidedAt.IsZero():
-		return refuse("authorization_pending", "Nobody has decided yet. Ask again.")
-	case d.GrantID == "":
-		return refuse("access_denied", "The person did not let the device in.")
-	}
-	x.device = d.Hash
-	if x.grant, err = p.store.Grant(ctx, d.GrantID, x.now); err != nil {
-		return orBad(dead("load grant", err), badDevice)
-	}
-	if x.account, err = p.standing(ctx, x.grant, true); err != nil {
-		return orBad(err, badDevice)
-	}
-	x.scopes = x.grant.Scopes
-	return x.narrow()
+	return p.admitWaiting(ctx, x, waiting{
+		hash: hash, clientID: d.ClientID, grantID: d.GrantID, decidedAt: d.DecidedAt, usedAt: d.UsedAt, err: err,
+		name: "device_code", bad: badDevice,
+	})
 }
 
 // settleDevice uses the device code up: of any number of polls one gets tokens.
 func (p *Provider) settleDevice(ctx context.Context, x *exchange) error {
-	_, err := p.store.UpdateDevice(ctx, x.device, func(d *store.Device) error {
+	_, err := p.store.UpdateDevice(ctx, x.waits, func(d *store.Device) error {
 		if !d.UsedAt.IsZero() {
 			return store.ErrConsumed
 		}
@@ -228,21 +166,13 @@ func (p *Provider) settleDevice(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if x.next != nil {
-		if err := p.store.CreateRefreshToken(ctx, *x.next); err != nil {
-			return err
-		}
-	}
-	return p.record(ctx, audit.DeviceRedeemed, x, nil)
+	return p.settleWaiting(ctx, x, audit.DeviceRedeemed)
 }
 
 // lostDevice: a device that polls twice at once keeps what the first poll got.
 func (p *Provider) lostDevice(_ context.Context, _ *exchange, cause error) error {
 	return badDevice(cause)
 }
-
-// errDecided: somebody else was faster, or the time is over.
-var errDecided = fmt.Errorf("the device request is decided or expired: %w", store.ErrConsumed)
 
 // decide records a decision about a device, once, in the unit of work of ctx.
 func (p *Provider) decide(ctx context.Context, hash, grantID string) (store.Device, error) {
@@ -257,8 +187,7 @@ func (p *Provider) decide(ctx context.Context, hash, grantID string) (store.Devi
 }
 
 // approveDevice is Issue for a device: the grant is made now, and the device
-// fetches its tokens with the next poll. The grant does not end with the session
-// of the browser that was used to approve it: that is another machine.
+// fetches its tokens with the next poll.
 func (p *Provider) approveDevice(ctx context.Context, in flow.Interaction, auth flow.Authentication, scopes []string) (flow.Answer, error) {
 	hash := in.Values().Get("device")
 	d, err := p.store.Device(ctx, hash, p.now())
@@ -289,13 +218,9 @@ func (p *Provider) approveDevice(ctx context.Context, in flow.Interaction, auth 
 	if denied != nil {
 		return p.refuseDevice(ctx, in, auth.AccountID)
 	}
-	now := p.now()
-	g := store.Grant{
-		ID: seal.RandomID(), ClientID: c.ID, ApplicationID: app.ID, AccountID: auth.AccountID,
-		Scopes:    slices.DeleteFunc(slices.Clone(d.Scopes), func(s string) bool { return !contains(scopes, s) || !contains(c.Scopes, s) }),
-		Audiences: d.Audiences, Details: rar.Stored(d.Details).Of(detailTypes(c, app)).String(), RequestedAt: d.CreatedAt, AuthTime: auth.AuthTime, AMR: auth.AMR, ACR: auth.ACR,
-		CreatedAt: now, ExpiresAt: now.Add(max(p.grantLife(c), deviceLife+p.life.AccessToken)),
-	}
+	g := p.laterGrant(c, app, auth, d.Scopes, scopes, deviceLife)
+	g.Audiences, g.RequestedAt = d.Audiences, d.CreatedAt
+	g.Details = rar.Stored(d.Details).Of(detailTypes(c, app)).String()
 	if err := p.store.CreateGrant(ctx, g); err != nil {
 		return nil, fmt.Errorf("create grant: %w", err)
 	}

@@ -44,7 +44,7 @@ func TestDiscoverySaysExactlyWhatIsOn(t *testing.T) {
 	})
 	t.Run("grant types", func(t *testing.T) {
 		on := list(t, doc["grant_types_supported"])
-		for _, g := range []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange", "urn:ietf:params:oauth:grant-type:jwt-bearer"} {
+		for _, g := range []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:openid:params:grant-type:ciba"} {
 			res := r.post(PathToken, url.Values{"grant_type": {g}}, basic("web"))
 			if refused := res.json["error"] == "unsupported_grant_type"; refused == slices.Contains(on, g) {
 				t.Errorf("%s: advertised %v, answer %s", g, slices.Contains(on, g), res.text)

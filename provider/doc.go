@@ -11,6 +11,8 @@
 //	/register                                POST, GET, PUT, DELETE  Register: clients register themselves, if they may
 //	/device_authorization                    POST        DeviceAuthorization: codes for a device without a browser
 //	/device                                  GET, POST   Device: where a person enters the code of a device
+//	/bc-authorize                            POST        AuthenticateBackchannel: a client asks for a person who is elsewhere
+//	/account/requests                        GET, POST   Requests: where that person decides
 //	/jwks.json                               GET         JWKS: the public keys
 //	/.well-known/openid-configuration        GET         Discovery
 //	/.well-known/oauth-authorization-server  GET         Discovery

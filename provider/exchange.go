@@ -49,7 +49,7 @@ type exchange struct {
 	used           store.RefreshToken // presented, to be rotated
 	actor          *actor             // of the token that is exchanged for
 	subjectExpires int64              // when the token that is exchanged does, in Unix time
-	device         string             // hash of the device code
+	waits          string             // hash of the device code or auth_req_id
 
 	roles *Roles // of the account in the application; nil: not loaded yet
 

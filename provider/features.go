@@ -14,6 +14,11 @@ func (p *Provider) features() map[string]any {
 		"frontchannel_logout_session_supported": true,
 	})
 	m["device_authorization_endpoint"] = p.issuer + PathDeviceAuthorization // RFC 8628 section 4
+	// OpenID CIBA Core section 4.
+	m["backchannel_authentication_endpoint"] = p.issuer + PathBackchannel
+	m["backchannel_token_delivery_modes_supported"] = deliveryModes
+	m["backchannel_authentication_request_signing_alg_values_supported"] = clientAlgorithms
+	m["backchannel_user_code_parameter_supported"] = false
 	m["subject_types_supported"] = []string{"public", pairwise}
 	if p.registration.On() {
 		m["registration_endpoint"] = p.issuer + PathRegister // RFC 8414 section 2

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,8 +36,11 @@ func (p *Provider) reparse(ctx context.Context, in flow.Interaction) (*authoriza
 // Issue implements flow.Engine. It writes the grant with its code and the audit
 // event in the unit of work of ctx.
 func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Authentication, scopes []string) (flow.Answer, error) {
-	if in.Kind == flow.KindDevice {
+	switch in.Kind {
+	case flow.KindDevice:
 		return p.approveDevice(ctx, in, auth, scopes)
+	case flow.KindBackchannel:
+		return p.approveBackchannel(ctx, in, auth, scopes)
 	}
 	a, err := p.reparse(ctx, in)
 	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil && wrong.status < 500 {
@@ -102,8 +106,12 @@ func (p *Provider) writeGrant(ctx context.Context, a *authorization, i *issue) (
 
 // Refuse implements flow.Engine.
 func (p *Provider) Refuse(ctx context.Context, in flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
-	if in.Kind == flow.KindDevice {
+	switch in.Kind {
+	case flow.KindDevice:
 		return p.refuseDevice(ctx, in, in.AccountID)
+	case flow.KindBackchannel:
+		// Without an account of its own it is the one that began it, by her session.
+		return p.refuseBackchannel(ctx, in, flow.Authentication{AccountID: cmp.Or(in.AccountID, in.Ask.HintSubject)})
 	}
 	a, err := p.reparse(ctx, in)
 	if wrong, ok := errors.AsType[*refusal](err); ok && a != nil {

@@ -63,7 +63,7 @@ func (p *Provider) Logout(w http.ResponseWriter, r *http.Request) error {
 	if err := p.hub.SignOut(w, r); err != nil {
 		return err
 	}
-	p.sessionEnded()
+	p.noticed()
 	if l.target != "" && len(tell) == 0 {
 		w.Header().Set("Cache-Control", "no-store")
 		redirect(w, r, l.target)

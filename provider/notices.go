@@ -12,7 +12,7 @@ import (
 	"anteroom/store"
 )
 
-// How notices of ended sessions are delivered.
+// How notices to clients are delivered.
 const (
 	noticeWorkers = 4
 	noticeBatch   = 8
@@ -55,7 +55,7 @@ func (p *Provider) logoutToken(ctx context.Context, c store.Client, n store.Noti
 	return p.encrypt(ctx, c, answerIDToken, token, jweHeader{"cty": "JWT", "iss": p.issuer})
 }
 
-// DeliverNotices tells clients of ended sessions until ctx ends. Any number of
+// DeliverNotices tells clients of ended sessions and of decisions until ctx ends. Any number of
 // nodes may.
 func (p *Provider) DeliverNotices(ctx context.Context) {
 	timer := time.NewTimer(0)
@@ -64,7 +64,7 @@ func (p *Provider) DeliverNotices(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.ended:
+		case <-p.notices:
 		case <-timer.C:
 		}
 		for {
@@ -80,10 +80,10 @@ func (p *Provider) DeliverNotices(ctx context.Context) {
 	}
 }
 
-// sessionEnded makes DeliverNotices look soon. It never blocks.
-func (p *Provider) sessionEnded() {
+// noticed makes DeliverNotices look soon. It never blocks.
+func (p *Provider) noticed() {
 	select {
-	case p.ended <- struct{}{}:
+	case p.notices <- struct{}{}:
 	default: // it will look anyway
 	}
 }
@@ -115,7 +115,7 @@ func (p *Provider) deliverDue(ctx context.Context) (int, error) {
 // errNobody: there is nobody to tell any more.
 var errNobody = errors.New("the client does not want to be told any more")
 
-// deliver posts a logout token (section 2.5).
+// deliver posts what a notice tells.
 func (p *Provider) deliver(ctx context.Context, n store.Notice) error {
 	c, err := p.store.Client(ctx, n.ClientID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -124,6 +124,14 @@ func (p *Provider) deliver(ctx context.Context, n store.Notice) error {
 	if err != nil {
 		return err
 	}
+	if n.Kind == store.NoticeDecided {
+		return p.ping(ctx, c, n)
+	}
+	return p.tellLogout(ctx, c, n)
+}
+
+// tellLogout posts a logout token (OpenID Connect Back-Channel Logout section 2.5).
+func (p *Provider) tellLogout(ctx context.Context, c store.Client, n store.Notice) error {
 	uri := notice.URI(c, notice.BackChannelURI)
 	if uri == "" {
 		return errNobody
@@ -146,7 +154,7 @@ func (p *Provider) settleNotice(ctx context.Context, n store.Notice, failed erro
 		now := p.now()
 		next := nextNotice(n, now)
 		why := printable(failed.Error())
-		log.WarnContext(ctx, "the client could not be told that a session ended", "tries", n.Attempts+1, "next", next, "error", why)
+		log.WarnContext(ctx, "the client could not be told", "tries", n.Attempts+1, "next", next, "error", why)
 		err = p.store.NoticeFailed(ctx, n.ID, why, now, next)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -16,9 +16,10 @@ var _ fosite.TokenEndpointHandler = (*ownGrants)(nil)
 
 // ownGrantTypes says which tokens a grant gets besides an access token.
 var ownGrantTypes = map[string]struct{ refresh, id bool }{
-	grantDevice:    {refresh: true, id: true},
-	grantExchange:  {},
-	grantJWTBearer: {},
+	grantDevice:      {refresh: true, id: true},
+	grantBackchannel: {refresh: true, id: true},
+	grantExchange:    {},
+	grantJWTBearer:   {},
 }
 
 func (h *ownGrants) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool { return false }

@@ -41,6 +41,7 @@ type Store interface {
 	store.Applications
 	store.Notices
 	store.Devices
+	store.Backchannels
 	store.Failures
 	store.Clients
 	store.RegistrationTokens
@@ -58,6 +59,7 @@ type Store interface {
 type Hub interface {
 	Authorize(w http.ResponseWriter, r *http.Request, req flow.Request) error
 	Session(r *http.Request) (store.Session, store.Account, bool, error)
+	Own(w http.ResponseWriter, r *http.Request, path string) (store.Session, store.Account, bool, error)
 	SignOut(w http.ResponseWriter, r *http.Request) error
 	New(kind flow.Kind, applicationID string) flow.Interaction
 	Begin(w http.ResponseWriter, r *http.Request, in flow.Interaction, prove func(context.Context, *flow.Interaction) error) error
@@ -91,6 +93,12 @@ type Lifetimes struct {
 	Grant        time.Duration // [365 days] a family of refresh tokens, however often rotated
 }
 
+// Mailer tells people what happens to their accounts, in the unit of work of ctx;
+// mail.Outbox is one.
+type Mailer interface {
+	Enqueue(ctx context.Context, to string, m templates.Mail) error
+}
+
 // Options configure a Provider. Lifetimes, Keys and Log may be zero; everything
 // else is required.
 type Options struct {
@@ -108,6 +116,7 @@ type Options struct {
 	// RequestURIs turns requests by reference on, for addresses that their client
 	// registered.
 	RequestURIs  bool
+	Mail         Mailer       // nil: nobody is told by mail
 	Register     Registration // who may register clients; zero: nobody
 	FrontChannel FrontChannel // who may have tokens in the authorization response
 	Log          *slog.Logger
@@ -132,7 +141,8 @@ type Provider struct {
 	mayEnter           func(ctx context.Context, a store.Account, app store.Application) (bool, error)
 	pages              *templates.Renderer
 	fetch              *fetch.Fetcher
-	ended              chan struct{} // a session was
+	mail               Mailer
+	notices            chan struct{} // there are some to deliver
 	requestURIs        bool
 	registration       Registration
 	frontChannelTokens FrontChannel
@@ -179,7 +189,7 @@ func New(o Options) (*Provider, error) {
 			return nil, err
 		}
 	}
-	p.fetch, p.ended, p.registration = o.Fetch, make(chan struct{}, 1), o.Register
+	p.fetch, p.mail, p.notices, p.registration = o.Fetch, o.Mail, make(chan struct{}, 1), o.Register
 	p.frontChannelTokens = o.FrontChannel
 	if p.fetch == nil {
 		p.fetch = fetch.New(fetch.Options{Now: o.Now})

@@ -62,7 +62,7 @@ func (p *Provider) unwrap(ctx context.Context, in params) (params, error) {
 	signed := !unsigned(raw)
 	switch {
 	case signed:
-		values, err = p.openObject(ctx, c, raw)
+		_, values, err = p.openObject(ctx, c, raw, setting(c, requestAlg))
 	case takesUnsigned(c):
 		values, err = p.openUnsigned(c, raw)
 	default:
@@ -121,28 +121,29 @@ func unsigned(raw string) bool {
 	return err == nil && json.Unmarshal(decoded, &header) == nil && strings.EqualFold(header.Algorithm, "none")
 }
 
-// openObject verifies a request object and returns its parameters.
-func (p *Provider) openObject(ctx context.Context, c store.Client, raw string) (url.Values, error) {
-	var claims clientJWT
+// openObject verifies a request object, signed with the registered algorithm or,
+// for "", any that is good enough, and returns its parameters.
+func (p *Provider) openObject(ctx context.Context, c store.Client, raw, registered string) (claims clientJWT, values url.Values, err error) {
 	signed, err := parseClientJWT(raw, algorithmsOf(c), &claims)
 	if err != nil {
-		return nil, err
+		return claims, nil, err
 	}
 	header := signed.Signatures[0].Protected
-	if alg := setting(c, requestAlg); alg != "" && alg != header.Algorithm {
-		return nil, fmt.Errorf("alg %s, registered is %s", header.Algorithm, alg)
+	if registered != "" && registered != header.Algorithm {
+		return claims, nil, fmt.Errorf("alg %s, registered is %s", header.Algorithm, registered)
 	}
 	// RFC 9101 section 10.8; JWT is what OpenID Connect clients write.
 	if typ, _ := header.ExtraHeaders["typ"].(string); typ != "" && !strings.EqualFold(typ, "JWT") && !strings.EqualFold(typ, "oauth-authz-req+jwt") {
-		return nil, fmt.Errorf("typ %q", typ)
+		return claims, nil, fmt.Errorf("typ %q", typ)
 	}
 	if err := p.verifyByClient(ctx, c, signed); err != nil {
-		return nil, err
+		return claims, nil, err
 	}
 	if err := p.checkObject(c, claims); err != nil {
-		return nil, err
+		return claims, nil, err
 	}
-	return objectParams(c, signed.UnsafePayloadWithoutVerification())
+	values, err = objectParams(c, signed.UnsafePayloadWithoutVerification())
+	return claims, values, err
 }
 
 // checkObject: from this client, to us, now (RFC 9101 section 4).

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -114,6 +115,13 @@ func (h *instantHub) Session(r *http.Request) (s store.Session, a store.Account,
 	return s, a, err == nil, err
 }
 
+func (h *instantHub) Own(w http.ResponseWriter, r *http.Request, path string) (s store.Session, a store.Account, ok bool, err error) {
+	if s, a, ok, err = h.Session(r); err == nil && !ok {
+		http.Redirect(w, r, "/login?to="+path, http.StatusSeeOther)
+	}
+	return s, a, ok, err
+}
+
 func (h *instantHub) New(kind flow.Kind, applicationID string) flow.Interaction {
 	return flow.Interaction{ID: seal.RandomID(), Kind: kind, ApplicationID: applicationID, StartedAt: h.r.now(), ExpiresAt: h.r.now().Add(time.Hour)}
 }
@@ -133,6 +141,9 @@ func (h *instantHub) Begin(w http.ResponseWriter, r *http.Request, in flow.Inter
 		answer, err = h.r.p.Issue(ctx, in, h.auth, in.Ask.Scopes)
 		return err
 	})
+	if errors.Is(err, store.ErrConsumed) { // as flow.Hub ends a lost race
+		return &web.Problem{Status: http.StatusGone, Heading: "Over", Sentence: "Over."}
+	}
 	if err != nil {
 		return err
 	}
@@ -249,6 +260,8 @@ func (r *rig) routes(mux *http.ServeMux, pages *templates.Renderer) {
 	mux.HandleFunc(PathRegister, r.p.Register)
 	mux.HandleFunc(PathDeviceAuthorization, r.p.DeviceAuthorization)
 	mux.Handle(PathDevice, edge.Handle(r.p.Device))
+	mux.HandleFunc(PathBackchannel, r.p.AuthenticateBackchannel)
+	mux.Handle(PathRequests, edge.Handle(r.p.Requests))
 	mux.HandleFunc(PathJWKS, r.p.JWKS)
 	mux.HandleFunc(PathDiscovery, r.p.Discovery)
 	mux.HandleFunc(PathOAuthServer, r.p.Discovery)

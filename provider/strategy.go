@@ -98,13 +98,13 @@ func (p *Provider) makeAccessToken(ctx context.Context, x *exchange) error {
 }
 
 // GenerateIDToken makes the ID token of an exchange.
-func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, r fosite.Requester) (string, error) {
+func (s *strategy) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosite.Requester) (string, error) {
 	x := exchangeFrom(ctx)
 	if x == nil {
 		return "", errOutside
 	}
 	hashes := map[string]string{}
-	if own, ok := r.GetSession().(*session); ok && own.claims.AccessTokenHash != "" {
+	if x.token != "" {
 		hashes["at_hash"] = halfHash(idTokenAlgorithm(x.client), x.token)
 	}
 	return s.p.makeIDToken(ctx, x, hashes)

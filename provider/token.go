@@ -37,6 +37,7 @@ var grantTypes = []grantType{
 	{name: grantExchange, admit: (*Provider).admitExchange, settle: (*Provider).settleExchange, lost: (*Provider).lostExchange},
 	{name: grantJWTBearer, admit: (*Provider).admitAsserted, settle: (*Provider).settleAsserted, lost: (*Provider).lostAsserted},
 	{name: grantDevice, admit: (*Provider).admitDevice, settle: (*Provider).settleDevice, lost: (*Provider).lostDevice},
+	{name: grantBackchannel, admit: (*Provider).admitBackchannel, settle: (*Provider).settleBackchannel, lost: (*Provider).lostBackchannel},
 }
 
 // tokenAnswer is RFC 6749 section 5.1.

@@ -140,7 +140,7 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: mayRegister,
 		FrontChannel: frontChannel(cfg),
 		RequestURIs:  cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
-		Issuer:       cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Log: log, Now: r.Now,
+		Issuer:       cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Mail: r.Outbox, Log: log, Now: r.Now,
 		Claims: r.claims, MayEnter: r.Access.MayEnter,
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Lifetimes.Code, AccessToken: cfg.Lifetimes.AccessToken,

@@ -85,6 +85,8 @@ func (s *Server) pages() []page {
 		{post, provider.PathAuthorize, s.Provider.Authorize},
 		{get, provider.PathDevice, s.Provider.Device},
 		{post, provider.PathDevice, s.Provider.Device},
+		{get, provider.PathRequests, s.Provider.Requests},
+		{post, provider.PathRequests, s.Provider.Requests},
 		{get, provider.PathLogout, s.Provider.Logout},
 		{post, provider.PathLogout, s.Provider.Logout},
 	}
@@ -105,6 +107,7 @@ func (s *Server) endpoints() []endpoint {
 		{provider.PathRevoke, p.Revoke},
 		{provider.PathRegister, p.Register},
 		{provider.PathDeviceAuthorization, p.DeviceAuthorization},
+		{provider.PathBackchannel, p.AuthenticateBackchannel},
 	}
 }
 
@@ -114,6 +117,7 @@ func (s *Server) endpoints() []endpoint {
 var crossOrigin = []string{
 	provider.PathAuthorize, provider.PathLogout, provider.PathPushed, provider.PathToken, provider.PathUserInfo,
 	provider.PathIntrospect, provider.PathRevoke, provider.PathRegister, provider.PathDeviceAuthorization,
+	provider.PathBackchannel,
 }
 
 // Handler returns what the public listener serves.

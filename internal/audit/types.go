@@ -59,6 +59,10 @@ var Kinds = []Kind{
 	{DeviceApproved, "A person let a device in.", "device_address"},
 	{DeviceDenied, "A person kept a device out.", "device_address"},
 	{DeviceRedeemed, "A device fetched the tokens that it was let in for.", "grant"},
+	{BackchannelAsked, "A client asked for a person over the back channel.", "request_address, person"},
+	{BackchannelApproved, "A person approved what a client asked over the back channel.", "request_address"},
+	{BackchannelDenied, "A person denied what a client asked over the back channel.", "request_address"},
+	{BackchannelRedeemed, "A client fetched the tokens that a person approved over the back channel.", "grant"},
 	{GrantRevoked, "A grant was ended.", "grant, reason, token"},
 
 	{ApplicationRegistered, "An application was made.", ""},
