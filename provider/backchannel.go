@@ -209,6 +209,9 @@ func (b *backchannel) checkScopes() error {
 	case !contains(b.row.Scopes, "openid"):
 		return refuse("invalid_scope", "The scope must contain openid.")
 	}
+	if b.form.Get("authorization_details") != "" { // unknown here: RFC 9396 section 5
+		return refuse("invalid_authorization_details", "There are no authorization_details over the back channel.")
+	}
 	for _, s := range b.row.Scopes {
 		if !contains(b.client.Scopes, s) {
 			return refuse("invalid_scope", "This client may not ask for the scope %s.", s)

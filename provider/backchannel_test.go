@@ -330,6 +330,7 @@ func TestBackchannelRequestsThatAreRefused(t *testing.T) {
 		{"no scope", []string{"scope", ""}, "invalid_request"},
 		{"no openid", []string{"scope", "email"}, "invalid_scope"},
 		{"a foreign scope", []string{"scope", "openid admin"}, "invalid_scope"},
+		{"details", []string{"authorization_details", `[{"type":"payment"}]`}, "invalid_authorization_details"},
 		{"a foreign resource", []string{"resource", "https://evil.example"}, "invalid_target"},
 		{"too many acr_values", []string{"acr_values", "1 2 3 4 5 6 7 8 9 10 11"}, "invalid_request"},
 		{"a long message", []string{"binding_message", strings.Repeat("x", maxBinding+1)}, "invalid_binding_message"},
