@@ -133,7 +133,7 @@ func (c *Config) policySettings() []setting {
 			doc: "Networks that are reached although they are not public: those of portals inside. Whoever may register a client can make this service connect to them."},
 
 		{key: "fetch.request_objects", target: &c.Fetch.RequestObjects, oneOf: []string{RequestObjectsOff, RequestObjectsRegistered},
-			doc: "Whether an authorization request may be an address where the request is (request_uri): off, or registered (only addresses that its client registered as request_uris). Then whoever opens a sign-in link makes this service ask that client's server, every five seconds at most."},
+			doc: "Whether an authorization request may be an address where the request is (request_uri): off, or registered (only addresses that its client registered as request_uris). Then whoever opens a sign-in link makes this service ask that client's server: each node every five seconds at most."},
 
 		{key: "compatibility.front_channel_tokens", target: &c.Compatibility.FrontChannelTokens, oneOf: []string{FrontChannelOff, FrontChannelClients, FrontChannelRegistration},
 			doc: "Who may have tokens in the address that the browser returns to, by the implicit or hybrid flow. With off nobody may, with clients those that the operator registered for it, with registration those that register themselves, too. What is in an address is in the browser's history and for every script of the portal to read; the code flow has no need of it."},

@@ -147,13 +147,19 @@ func keyFits(k jose.JSONWebKey, alg string) bool {
 	}
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		return (alg == "RS256" || alg == "PS256") && key.N.BitLen() >= 2048 && key.N.BitLen() <= 8192
+		return (alg == "RS256" || alg == "PS256") && soundRSA(key)
 	case *ecdsa.PublicKey:
 		return alg == "ES256" && key.Curve == elliptic.P256()
 	case ed25519.PublicKey:
 		return alg == "EdDSA"
 	}
 	return false
+}
+
+// soundRSA: what is too small protects nothing, what is too large keeps us busy,
+// and with the exponent 1 everybody can sign and read.
+func soundRSA(k *rsa.PublicKey) bool {
+	return k.N.BitLen() >= 2048 && k.N.BitLen() <= 8192 && k.E >= 3 && k.E%2 == 1
 }
 
 // verifyByClient checks that a key of the client signed. It takes as long for a

@@ -72,7 +72,7 @@ func (p *Provider) encrypt(ctx context.Context, c store.Client, answer, content 
 	}
 	sealed, err := encrypter.Encrypt([]byte(content))
 	if err != nil {
-		return "", fmt.Errorf("encrypt %s for client %q: %w", answer, c.ID, err)
+		return "", cannotEncrypt(c, answer, err) // a key that is none
 	}
 	return sealed.CompactSerialize()
 }
@@ -136,7 +136,7 @@ func encryptsWith(k jose.JSONWebKey, alg string) bool {
 	}
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		return strings.HasPrefix(alg, "RSA-") && key.N.BitLen() >= 2048 && key.N.BitLen() <= 8192
+		return strings.HasPrefix(alg, "RSA-") && soundRSA(key)
 	case *ecdsa.PublicKey: // P-256, P-384 or P-521: no other is read
 		return strings.HasPrefix(alg, "ECDH-")
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +138,41 @@ func TestEncryptedIDTokensInTheFrontChannel(t *testing.T) {
 			if hint, err := r.p.openHint(t.Context(), inner); err != nil || hint.Subject != "ann" {
 				t.Errorf("%s: %+v %v", kind, hint, err)
 			}
+		}
+	}
+}
+
+// Whatever a client registers for a key: an answer, or an error of the client's.
+func TestKeysThatAnswersAreEncryptedTo(t *testing.T) {
+	r := newRig(t)
+	public := func(c elliptic.Curve) any { return must(ecdsa.GenerateKey(c, rand.Reader))(t).Public() }
+	modulus := partyKeys()["RS256"].Public().(*rsa.PublicKey).N
+	for name, c := range map[string]struct {
+		alg  string
+		key  any
+		fits bool
+	}{
+		"P-256":          {"ECDH-ES", public(elliptic.P256()), true},
+		"P-384":          {"ECDH-ES+A128KW", public(elliptic.P384()), true},
+		"P-521":          {"ECDH-ES+A256KW", public(elliptic.P521()), true},
+		"Ed25519":        {"ECDH-ES", partyKeys()["EdDSA"].Public(), false},
+		"RSA":            {"RSA-OAEP", &rsa.PublicKey{N: modulus, E: 65537}, true},
+		"RSA 3":          {"RSA-OAEP-256", &rsa.PublicKey{N: modulus, E: 3}, true},
+		"RSA 1":          {"RSA-OAEP", &rsa.PublicKey{N: modulus, E: 1}, false},
+		"even exponent":  {"RSA-OAEP", &rsa.PublicKey{N: modulus, E: 65536}, false},
+		"even modulus":   {"RSA-OAEP", &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537}, false},
+		"short modulus":  {"RSA-OAEP", &rsa.PublicKey{N: new(big.Int).Rsh(modulus, 1024), E: 65537}, false},
+		"secret":         {"RSA-OAEP", []byte(strings.Repeat("x", 64)), false},
+		"EC key for RSA": {"RSA-OAEP", public(elliptic.P256()), false},
+	} {
+		set := asJSON(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: c.key, Use: "enc"}}})
+		client := store.Client{ID: "c", Settings: map[string]any{"jwks": set, encryptedAlg(answerIDToken): c.alg}}
+		out, err := r.p.encrypt(t.Context(), client, answerIDToken, "x", nested)
+		if c.fits && (err != nil || strings.Count(out, ".") != 4) {
+			t.Errorf("%s: %q %v", name, out, err)
+		}
+		if !c.fits && (out != "" || asRefusal(err).Code != "invalid_request") {
+			t.Errorf("%s: %q %v", name, out, err)
 		}
 	}
 }
