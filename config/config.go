@@ -136,6 +136,7 @@ const (
 // default forbids.
 type Compatibility struct {
 	FrontChannelTokens string // FrontChannelOff, FrontChannelClients or FrontChannelRegistration
+	SessionManagement  string // SessionManagementOff or SessionManagementOn
 }
 
 // Who may have tokens in the authorization response.
@@ -143,6 +144,12 @@ const (
 	FrontChannelOff          = "off"
 	FrontChannelClients      = "clients"      // those that the operator registered so
 	FrontChannelRegistration = "registration" // and those that registered themselves so
+)
+
+// Whether portals may watch the session in a frame.
+const (
+	SessionManagementOff = "off"
+	SessionManagementOn  = "on"
 )
 
 // Registration says who may register clients without the operator (RFC 7591).
@@ -194,7 +201,7 @@ func Default() Config {
 		Keys:          Keys{RotateEvery: 90 * day, PublishAhead: day},
 		Product:       Product{Name: "Anteroom"},
 		Fetch:         Fetch{RequestObjects: RequestObjectsOff},
-		Compatibility: Compatibility{FrontChannelTokens: FrontChannelOff},
+		Compatibility: Compatibility{FrontChannelTokens: FrontChannelOff, SessionManagement: SessionManagementOff},
 		Registration:  Registration{Mode: RegistrationOff, Statements: StatementsOptional},
 		Log:           Log{Level: "info", Format: "text"},
 	}

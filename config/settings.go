@@ -138,6 +138,9 @@ func (c *Config) policySettings() []setting {
 		{key: "compatibility.front_channel_tokens", target: &c.Compatibility.FrontChannelTokens, oneOf: []string{FrontChannelOff, FrontChannelClients, FrontChannelRegistration},
 			doc: "Who may have tokens in the address that the browser returns to, by the implicit or hybrid flow. With off nobody may, with clients those that the operator registered for it, with registration those that register themselves, too. What is in an address is in the browser's history and for every script of the portal to read; the code flow has no need of it."},
 
+		{key: "compatibility.session_management", target: &c.Compatibility.SessionManagement, oneOf: []string{SessionManagementOff, SessionManagementOn},
+			doc: "Whether portals may watch in a hidden frame if the sign-in changed (OpenID Connect Session Management). It needs a cookie that frames of other sites can read, which says nothing but which session it is; most browsers keep such cookies from frames by now. Back-channel logout needs none."},
+
 		{key: "registration.mode", target: &c.Registration.Mode, oneOf: []string{RegistrationOff, RegistrationToken, RegistrationOpen},
 			doc: "Who may register clients: off (the operator alone), token (holders of an initial access token, which `anteroom client token create` makes), or open (everybody: whoever does so chooses the name that people read on the sign-in page)."},
 		{key: "registration.token", target: &c.Registration.Token, doc: "One more initial access token, without an end and for any number of clients: at least 32 random characters."},

@@ -40,14 +40,16 @@ const (
 // newCookieStore: flags follow the issuer's scheme. Ports of one host share
 // cookies, so on plain http the port is part of every name.
 func newCookieStore(k *seal.Keyring, issuer *url.URL) (store *cookieStore, prefix string) {
-	secure := issuer.Scheme == "https"
-	prefix = "__Host-anteroom_"
-	if !secure {
-		prefix = "anteroom_" + issuer.Port() + "_"
-	}
 	return &cookieStore{seal: k, options: sessions.Options{
-		Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
-	}}, prefix
+		Path: "/", HttpOnly: true, Secure: issuer.Scheme == "https", SameSite: http.SameSiteLaxMode,
+	}}, cookiePrefix(issuer)
+}
+
+func cookiePrefix(issuer *url.URL) string {
+	if issuer.Scheme == "https" {
+		return "__Host-anteroom_"
+	}
+	return "anteroom_" + issuer.Port() + "_"
 }
 
 func (s *cookieStore) Get(r *http.Request, name string) (*sessions.Session, error) {

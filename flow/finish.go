@@ -43,6 +43,9 @@ func (h *Hub) finish(w http.ResponseWriter, r *http.Request, p *Pending, d Decis
 			return err
 		}
 	}
+	if p.Session != nil {
+		h.showState(w, r, *p.Session) // a session that is older than the setting shows it, too
+	}
 	switch {
 	case answer != nil:
 		answer(w, r)

@@ -43,6 +43,7 @@ type Options struct {
 	Now                 func() time.Time
 	SessionLifetime     time.Duration // 0: 12 h
 	InteractionLifetime time.Duration // 0: 1 h
+	SessionManagement   bool          // scripts of the issuer learn when the session changes
 }
 
 // Hub owns every transition. Steps prove one fact and come back; the hub alone
@@ -51,17 +52,18 @@ type Hub struct {
 	// Engine is the provider; set once, before the first request.
 	Engine Engine
 
-	issuer      string
-	store       Store
-	seal        *seal.Keyring
-	pages       *templates.Renderer
-	mayEnter    func(ctx context.Context, a store.Account, app store.Application) (bool, error)
-	now         func() time.Time
-	cookies     *cookieStore
-	prefix      string
-	sessionLife time.Duration
-	pendingLife time.Duration
-	restoredAt  time.Time // interactions that began before are over: what consumed them may be lost
+	issuer            string
+	store             Store
+	seal              *seal.Keyring
+	pages             *templates.Renderer
+	mayEnter          func(ctx context.Context, a store.Account, app store.Application) (bool, error)
+	now               func() time.Time
+	cookies           *cookieStore
+	prefix            string
+	sessionLife       time.Duration
+	pendingLife       time.Duration
+	sessionManagement bool
+	restoredAt        time.Time // interactions that began before are over: what consumed them may be lost
 }
 
 // New returns a Hub. It fails if the issuer is not a URL.
@@ -72,7 +74,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		issuer: o.Issuer, store: o.Store, seal: o.Seal, pages: o.Pages, mayEnter: o.MayEnter,
-		sessionLife: o.SessionLifetime, pendingLife: o.InteractionLifetime,
+		sessionLife: o.SessionLifetime, pendingLife: o.InteractionLifetime, sessionManagement: o.SessionManagement,
 		now: func() time.Time { return store.Time(o.Now()) },
 	}
 	if h.sessionLife == 0 {
@@ -178,6 +180,9 @@ func (h *Hub) Authorize(w http.ResponseWriter, r *http.Request, req Request) err
 	session, err := h.session(r)
 	if err != nil {
 		return err
+	}
+	if _, sent := h.cookies.get(r, h.sessionName()); sent && session == nil {
+		h.hideState(w, r) // it was ended elsewhere
 	}
 	p, d, err := h.decide(r.Context(), in, session)
 	if err != nil {

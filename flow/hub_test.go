@@ -40,6 +40,7 @@ type house struct {
 	mu      sync.Mutex
 	issued  []flow.Authentication
 	during  func() // runs while a code is being accepted
+	watched bool   // session management is on
 }
 
 func (s *house) now() time.Time { return time.UnixMicro(s.clock.Load()).UTC() }
@@ -95,7 +96,7 @@ func (s *house) restart(t *testing.T) {
 	t.Helper()
 	var err error
 	s.hub, err = flow.New(flow.Options{
-		Issuer: s.URL, Store: s.store, Seal: s.seal, Pages: s.pages, Now: s.now,
+		Issuer: s.URL, Store: s.store, Seal: s.seal, Pages: s.pages, Now: s.now, SessionManagement: s.watched,
 		MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) {
 			return a.UserName != "zoe", nil
 		},

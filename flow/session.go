@@ -173,6 +173,7 @@ func (h *Hub) saveSession(w http.ResponseWriter, r *http.Request, token string, 
 	if err := h.cookies.put(w, r, h.sessionName(), []byte(token), s.ExpiresAt.Sub(h.now())); err != nil {
 		return err
 	}
+	h.showState(w, r, *s)
 	return h.remember(w, r, s.AccountID)
 }
 
@@ -191,6 +192,7 @@ func (h *Hub) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err := h.cookies.drop(w, r, h.sessionName()); err != nil {
 		return err
 	}
+	h.hideState(w, r)
 	for _, id := range h.pendingIDs(r) {
 		if err := h.cookies.drop(w, r, h.interactionName(id)); err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`(?: \\(([a-z/]+)\\))?")
+var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`(?: \\(([a-z0-9/]+)\\))?")
 
 // docs/conformance.md: no requirement without a test, and no test that is not
 // there.

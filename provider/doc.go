@@ -9,6 +9,7 @@
 //	/revoke                                  POST        Revoke: ends an access token, or a refresh token's family
 //	/logout                                  GET, POST   Logout: RP-initiated logout
 //	/register                                POST, GET, PUT, DELETE  Register: clients register themselves, if they may
+//	/check-session                           GET         CheckSession: portals watch the session in a frame, if they may
 //	/device_authorization                    POST        DeviceAuthorization: codes for a device without a browser
 //	/device                                  GET, POST   Device: where a person enters the code of a device
 //	/bc-authorize                            POST        AuthenticateBackchannel: a client asks for a person who is elsewhere

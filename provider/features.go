@@ -20,6 +20,9 @@ func (p *Provider) features() map[string]any {
 	m["backchannel_authentication_request_signing_alg_values_supported"] = clientAlgorithms
 	m["backchannel_user_code_parameter_supported"] = false
 	m["subject_types_supported"] = []string{"public", pairwise}
+	if p.sessionManagement { // Session Management section 3.3
+		m["check_session_iframe"] = p.issuer + PathCheckSession
+	}
 	if p.registration.On() {
 		m["registration_endpoint"] = p.issuer + PathRegister // RFC 8414 section 2
 	}

@@ -66,6 +66,7 @@ func (p *Provider) Issue(ctx context.Context, in flow.Interaction, auth flow.Aut
 	if err != nil {
 		return nil, err
 	}
+	p.addSessionState(a, auth.SessionID, values)
 	if sortedType(a.Get("response_type")) == "code" {
 		return p.answer(a.target, values), nil
 	}

@@ -115,14 +115,15 @@ type Options struct {
 	Fetch    *fetch.Fetcher // nil: one that reaches the public internet only
 	// RequestURIs turns requests by reference on, for addresses that their client
 	// registered.
-	RequestURIs  bool
-	Mail         Mailer       // nil: nobody is told by mail
-	Register     Registration // who may register clients; zero: nobody
-	FrontChannel FrontChannel // who may have tokens in the authorization response
-	Log          *slog.Logger
-	Now          func() time.Time
-	Lifetimes    Lifetimes
-	Keys         KeyPolicy
+	RequestURIs       bool
+	Mail              Mailer       // nil: nobody is told by mail
+	Register          Registration // who may register clients; zero: nobody
+	FrontChannel      FrontChannel // who may have tokens in the authorization response
+	SessionManagement bool         // portals may watch the session in a frame
+	Log               *slog.Logger
+	Now               func() time.Time
+	Lifetimes         Lifetimes
+	Keys              KeyPolicy
 	// KeySource fetches the keys of clients that publish them (jwks_uri); nil:
 	// clients register their keys.
 	KeySource KeySource
@@ -146,6 +147,8 @@ type Provider struct {
 	requestURIs        bool
 	registration       Registration
 	frontChannelTokens FrontChannel
+	sessionManagement  bool
+	origins            origins
 	polls              polls
 	log                *slog.Logger
 	clock              func() time.Time
@@ -190,7 +193,7 @@ func New(o Options) (*Provider, error) {
 		}
 	}
 	p.fetch, p.mail, p.notices, p.registration = o.Fetch, o.Mail, make(chan struct{}, 1), o.Register
-	p.frontChannelTokens = o.FrontChannel
+	p.frontChannelTokens, p.sessionManagement = o.FrontChannel, o.SessionManagement
 	if p.fetch == nil {
 		p.fetch = fetch.New(fetch.Options{Now: o.Now})
 	}

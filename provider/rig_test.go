@@ -262,6 +262,7 @@ func (r *rig) routes(mux *http.ServeMux, pages *templates.Renderer) {
 	mux.Handle(PathDevice, edge.Handle(r.p.Device))
 	mux.HandleFunc(PathBackchannel, r.p.AuthenticateBackchannel)
 	mux.Handle(PathRequests, edge.Handle(r.p.Requests))
+	mux.HandleFunc(PathCheckSession, r.p.CheckSession)
 	mux.HandleFunc(PathJWKS, r.p.JWKS)
 	mux.HandleFunc(PathDiscovery, r.p.Discovery)
 	mux.HandleFunc(PathOAuthServer, r.p.Discovery)

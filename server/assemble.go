@@ -121,8 +121,9 @@ func (r *Rooms) people(cfg config.Config, log *slog.Logger) {
 func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	r.Hub, err = flow.New(flow.Options{
 		Issuer: cfg.Issuer, Store: r.Store, Seal: r.Seal, Pages: r.Pages, Now: r.Now,
-		MayEnter:        r.Access.MayEnter,
-		SessionLifetime: cfg.Lifetimes.Session, InteractionLifetime: cfg.Lifetimes.Interaction,
+		MayEnter:          r.Access.MayEnter,
+		SessionManagement: sessionManagement(cfg),
+		SessionLifetime:   cfg.Lifetimes.Session, InteractionLifetime: cfg.Lifetimes.Interaction,
 	})
 	if err != nil {
 		return err
@@ -138,9 +139,9 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	fetcher := newFetcher(cfg, r.Now)
 	r.Provider, err = provider.New(provider.Options{
 		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: mayRegister,
-		FrontChannel: frontChannel(cfg),
-		RequestURIs:  cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
-		Issuer:       cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Mail: r.Outbox, Log: log, Now: r.Now,
+		FrontChannel: frontChannel(cfg), SessionManagement: sessionManagement(cfg),
+		RequestURIs: cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
+		Issuer:      cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Mail: r.Outbox, Log: log, Now: r.Now,
 		Claims: r.claims, MayEnter: r.Access.MayEnter,
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Lifetimes.Code, AccessToken: cfg.Lifetimes.AccessToken,

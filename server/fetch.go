@@ -79,3 +79,7 @@ func frontChannel(cfg config.Config) provider.FrontChannel {
 	}
 	return provider.FrontChannelOff
 }
+
+func sessionManagement(cfg config.Config) bool {
+	return cfg.Compatibility.SessionManagement == config.SessionManagementOn
+}

@@ -106,6 +106,7 @@ func (s *Server) endpoints() []endpoint {
 		{provider.PathIntrospect, p.Introspect},
 		{provider.PathRevoke, p.Revoke},
 		{provider.PathRegister, p.Register},
+		{provider.PathCheckSession, p.CheckSession},
 		{provider.PathDeviceAuthorization, p.DeviceAuthorization},
 		{provider.PathBackchannel, p.AuthenticateBackchannel},
 	}
