@@ -158,7 +158,7 @@ func (a *API) registerClient(c call, in RegisterClient) (Registered, error) {
 		return Registered{}, err
 	}
 	if in.Metadata != nil {
-		checkMetadata(*in.Metadata, &found)
+		a.checkMetadata(*in.Metadata, &found)
 	}
 	a.checkClient(row, &found)
 	if len(found) == 0 {
@@ -237,7 +237,7 @@ func (a *API) changeClient(c call, in ChangeClient) (Registered, error) {
 	var secret string // of a client that needs one from now on
 	var unknown mistakes
 	if in.Metadata != nil {
-		checkMetadata(*in.Metadata, &unknown)
+		a.checkMetadata(*in.Metadata, &unknown)
 	}
 	if err := unknown.problem(); err != nil {
 		return Registered{}, err

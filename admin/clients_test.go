@@ -99,6 +99,22 @@ func TestClientMistakes(t *testing.T) {
 	}
 }
 
+// Portals of a developer are where the service is: on this machine, without TLS.
+func TestPlainLogoutAddressesWhereTheIssuerIsPlain(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	in := map[string]any{"application": "analytics", "grant_types": []string{"client_credentials"}, "metadata": map[string]any{
+		"backchannel_logout_uri": "http://localhost:8081/out", "frontchannel_logout_uri": "http://localhost:8081/frame",
+	}}
+	if status, _, body := r.send("POST", "/clients", in); status != 400 {
+		t.Errorf("under https: %d %s", status, body)
+	}
+	r.api.Issuer = "http://localhost:8080"
+	if status, _, body := r.send("POST", "/clients", in); status != 200 {
+		t.Errorf("under http: %d %s", status, body)
+	}
+}
+
 func TestRotatingASecretKeepsTheOldOneForAWhile(t *testing.T) {
 	r := newRig(t)
 	r.seed()
