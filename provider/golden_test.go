@@ -154,6 +154,18 @@ func TestGoldenTokensOfOtherGrants(t *testing.T) {
 	res = r.post(PathToken, bearing(p.assert(t, r.about(nil))), basic("sync"))
 	r.goldenJWT("access-token.jwt-bearer", str(res.json["access_token"]))
 
+	r = backchannelRig(t)
+	id := r.authReqID("ann@acme.example")
+	r.decideRequest("approve")
+	res = r.pollFor(id, "callcentre")
+	r.goldenJWT("id-token.back-channel", str(res.json["id_token"]))
+	r.goldenJWT("access-token.back-channel", str(res.json["access_token"]))
+
+	r = detailsRig(t)
+	detailed := r.tokens("web", paramDetails, payment)
+	r.goldenJWT("access-token.details", str(detailed["access_token"]))
+	r.golden("introspection.details", r.post(PathIntrospect, url.Values{"token": {str(detailed["access_token"])}}, basic("web")).json)
+
 	r = newFrontRig(t)
 	for name, kind := range map[string]string{"implicit": "id_token", "implicit-token": "id_token token", "hybrid": "code id_token", "hybrid-token": "code id_token token"} {
 		got := r.fragmentOf(r.get(PathAuthorize, ask("hybrid", "response_type", kind, "scope", "openid email")))
