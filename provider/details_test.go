@@ -19,13 +19,13 @@ const (
 )
 
 var describedTypes = []store.DetailType{
-	store.DetailType{Type: "payment", Title: "Pay", Fields: []store.DetailField{
+	{Type: "payment", Title: "Pay", Fields: []store.DetailField{
 		{Name: "amount", Title: "Amount", Kind: rar.KindNumber, Required: true}, {Name: "creditor", Title: "To", Kind: rar.KindText},
 	}},
-	store.DetailType{Type: "accounts", Title: "Look", Fields: []store.DetailField{
+	{Type: "accounts", Title: "Look", Fields: []store.DetailField{
 		{Name: "actions", Kind: rar.KindList, Values: map[string]string{"balance": "", "history": ""}}, {Name: "locations", Kind: rar.KindList},
 	}},
-	store.DetailType{Type: "internal", Title: "Nobody's"},
+	{Type: "internal", Title: "Nobody's"},
 }
 
 // detailsRig has an application with two types, and clients that may ask for them.

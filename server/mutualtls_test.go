@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -48,7 +49,7 @@ func TestOnlyTheHostForCertificatesAsks(t *testing.T) {
 	for name, want := range map[string]bool{"id.example": false, "mtls.example": true} {
 		asked := false
 		browser := &http.Client{Transport: &http.Transport{
-			DialTLS: func(network, _ string) (net.Conn, error) {
+			DialTLSContext: func(_ context.Context, network, _ string) (net.Conn, error) {
 				return tls.Dial(network, web.Listener.Addr().String(), &tls.Config{
 					ServerName: name, InsecureSkipVerify: true, // our own certificate, made above
 					GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

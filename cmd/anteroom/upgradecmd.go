@@ -71,7 +71,7 @@ func (a *app) rehearse(ctx context.Context, on string) (r rehearsal, err error) 
 		return r, err
 	}
 	r.Findings = []string{}
-	size := func() (int64, error) { return 0, nil }
+	var size func() (int64, error)
 	if path, isFile := strings.CutPrefix(place, "bolt:"); isFile {
 		dir, err := os.MkdirTemp(filepath.Dir(path), ".rehearsal-*") // mode 0700
 		if err != nil {
