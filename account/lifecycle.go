@@ -96,6 +96,41 @@ func (a *Accounts) EndSessions(ctx context.Context, accountID, by string) error 
 	})
 }
 
+// EndSession signs one browser out, tells its clients, and revokes every grant that
+// was got in it, those for offline access included. It returns how many these
+// were. Returns store.ErrNotFound if there is nothing to end.
+func (a *Accounts) EndSession(ctx context.Context, sessionID, by, reason string) (grants int, err error) {
+	err = a.Store.Do(ctx, func(ctx context.Context) error {
+		now := store.Time(a.Now())
+		s, err := a.Store.Session(ctx, sessionID, now)
+		alive := err == nil
+		if err != nil && !errors.Is(err, store.ErrRevoked) && !errors.Is(err, store.ErrExpired) {
+			return fmt.Errorf("load session %s: %w", sessionID, err)
+		}
+		if alive {
+			if err := a.Store.EndSession(ctx, sessionID, now); err != nil {
+				return fmt.Errorf("end session: %w", err)
+			}
+			if err := notice.Tell(ctx, a.Store, s, now); err != nil { // by its grants, so before these end
+				return err
+			}
+		}
+		ended, err := a.Store.RevokeGrants(ctx, store.GrantFilter{SessionID: sessionID}, "session ended by an administrator", now)
+		if err != nil {
+			return fmt.Errorf("revoke grants: %w", err)
+		}
+		if grants = len(ended); !alive && grants == 0 {
+			return fmt.Errorf("session %s is over: %w", sessionID, store.ErrNotFound)
+		}
+		details := map[string]string{"grants": strconv.Itoa(grants)}
+		if reason != "" {
+			details["reason"] = reason
+		}
+		return a.record(ctx, store.AuditEvent{Type: audit.SessionRevoked, Actor: by, AccountID: s.AccountID, SessionID: sessionID, Details: details})
+	})
+	return grants, err
+}
+
 // ResetSecondFactor removes every authenticator and recovery code, ends what was
 // opened with them, and tells the person. The last accepted TOTP step stays
 // (invariant I2). The next sign-in enrols anew. reason says why, for the log.

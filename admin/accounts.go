@@ -102,10 +102,13 @@ func viewAccount(a store.Account) Account {
 // account finds the account that the path names: by id, else by user name or
 // e-mail address.
 func (a *API) account(c call) (store.Account, error) {
-	ref := c.PathValue("account")
-	acct, err := a.Store.Account(c.ctx, ref)
+	return a.accountByRef(c.ctx, c.PathValue("account"))
+}
+
+func (a *API) accountByRef(ctx context.Context, ref string) (store.Account, error) {
+	acct, err := a.Store.Account(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		acct, err = a.Store.AccountByName(c.ctx, ref)
+		acct, err = a.Store.AccountByName(ctx, ref)
 	}
 	return acct, notFound(err, "account", ref)
 }

@@ -44,6 +44,7 @@ type Accounts interface {
 	Disable(ctx context.Context, accountID, by string) error
 	Enable(ctx context.Context, accountID, by string) error
 	EndSessions(ctx context.Context, accountID, by string) error
+	EndSession(ctx context.Context, sessionID, by, reason string) (grants int, err error)
 	ResetSecondFactor(ctx context.Context, accountID, by, reason string) error
 	InvalidatePassword(ctx context.Context, accountID, by, reason string) (mailed bool, err error)
 }

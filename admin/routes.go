@@ -59,6 +59,11 @@ func Routes() []Route {
 		post("/registration-tokens", "Make a token that lets its holder register clients; it is shown once", (*API).createRegistrationToken),
 		remove("/registration-tokens/{token}", "Revoke such a token", (*API).revokeRegistrationToken),
 
+		post("/clients/{client}/revoke", "End everything that a client holds; it stays registered", (*API).revokeClient),
+		get("/grants", "List the live grants of an account or a session, newest first", (*API).listGrants, "account", "session", "client"),
+		post("/grants/{grant}/revoke", "End a grant with its tokens", (*API).revokeGrant),
+		post("/sessions/{session}/end", "Sign one browser out, and end what was got with it", (*API).endSession),
+
 		get("/keys", "List signing keys, oldest first", (*API).listKeys),
 		post("/keys/rotate", "Make new signing keys", (*API).rotateKeys),
 		get("/audit", "List audit entries, oldest first", (*API).listAudit, append(paging, "account", "type", "since", "until", "last")...),

@@ -186,7 +186,7 @@ func (p *Provider) registered(c store.Client, secret string, known bool) map[str
 		out["post_logout_redirect_uris"] = c.PostLogoutRedirectURIs
 	}
 	for name, v := range c.Settings {
-		if name != settingManage && name != settingSector {
+		if name != settingManage && name != settingSector && name != store.SettingTokensEnded {
 			out[name] = v
 		}
 	}

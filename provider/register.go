@@ -224,13 +224,18 @@ func (p *Provider) applyRegistration(ctx context.Context, c *store.Client, befor
 // replaceMetadata keeps what the client did not register: who it is, its
 // secrets, and the token that manages it.
 func replaceMetadata(c *store.Client, next store.Client) {
-	manage := c.Settings[settingManage]
+	kept := map[string]any{}
+	for _, name := range []string{settingManage, store.SettingTokensEnded} {
+		if v, ok := c.Settings[name]; ok {
+			kept[name] = v
+		}
+	}
 	c.Name, c.RedirectURIs, c.PostLogoutRedirectURIs = next.Name, next.RedirectURIs, next.PostLogoutRedirectURIs
 	c.GrantTypes, c.ResponseTypes, c.Scopes = next.GrantTypes, next.ResponseTypes, next.Scopes
 	c.TokenEndpointAuthMethod, c.ApplicationType = next.TokenEndpointAuthMethod, next.ApplicationType
 	c.IDTokenSignedResponseAlg = next.IDTokenSignedResponseAlg
 	c.Settings = maps.Clone(next.Settings)
-	c.Settings[settingManage] = manage
+	maps.Copy(c.Settings, kept)
 }
 
 // deleteClient is RFC 7592 section 2.3. Its application goes with it.

@@ -93,6 +93,9 @@ func (p *Provider) live(ctx context.Context, raw string) (liveToken, error) {
 	if t.client, err = p.client(ctx, t.claims.ClientID); err != nil {
 		return t, dead("load client", err)
 	}
+	if t.claims.IssuedAt <= t.client.TokensEnded().Unix() { // in whole seconds: rather one token too many
+		return t, fmt.Errorf("the client's tokens were ended: %w", errDead)
+	}
 	if t.app, err = p.store.Application(ctx, t.client.ApplicationID); err != nil {
 		return t, dead("load application", err)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -102,6 +103,27 @@ type Client struct {
 	Settings                 map[string]any // further registered metadata, JSON types
 	CreatedAt                time.Time
 	UpdatedAt                time.Time
+}
+
+// SettingTokensEnded is kept with the further metadata of a client, and is none:
+// nobody registers it, and it stays whatever is registered.
+const SettingTokensEnded = "tokens_ended_at"
+
+// EndTokens makes access tokens that the client got up to now worth nothing.
+func (c *Client) EndTokens(now time.Time) {
+	settings := maps.Clone(c.Settings)
+	if settings == nil {
+		settings = map[string]any{}
+	}
+	settings[SettingTokensEnded] = Time(now).Format(time.RFC3339Nano)
+	c.Settings = settings
+}
+
+// TokensEnded is when EndTokens was called last; zero: never.
+func (c Client) TokensEnded() time.Time {
+	text, _ := c.Settings[SettingTokensEnded].(string)
+	at, _ := time.Parse(time.RFC3339Nano, text) // written by EndTokens
+	return at
 }
 
 // Clients. Outside units of work a store may be asked to go by what it read of a

@@ -100,7 +100,7 @@ func printAccount(t *table, out admin.AccountDetail) {
 		t.pair("Invitation", i.Application+" ("+i.State+"), sent "+moment(i.CreatedAt))
 	}
 	for _, s := range out.Sessions {
-		t.pair("Session", "since "+moment(s.AuthTime)+", "+strings.Join(s.AMR, "+")+", "+s.Address+", "+s.UserAgent)
+		t.pair("Session", s.ID+", since "+moment(s.AuthTime)+", "+strings.Join(s.AMR, "+")+", "+s.Address+", "+s.UserAgent)
 	}
 }
 

@@ -21,7 +21,7 @@ func (a *app) clientCommand() *cobra.Command {
 		`A client is how an application talks to Anteroom: where people return to after the sign-in,
 what it may ask for, and how it proves who it is. Register one for each portal, and one for
 each program that acts for itself.`,
-		a.clientRegister(), a.clientList(), a.clientShow(), a.clientUpdate(), a.clientRotate(), a.clientDelete(),
+		a.clientRegister(), a.clientList(), a.clientShow(), a.clientUpdate(), a.clientRotate(), a.clientRevoke(), a.clientDelete(),
 		group("token", "Tokens that let their holders register clients",
 			`The holder of such a token registers clients at the registration endpoint (RFC 7591), while
 registration.mode is token or open. Each becomes an application of its own.`,
@@ -42,7 +42,7 @@ func (cf *clientFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&cf.name, "name", "", "name of the client (default: its id)")
 	f.StringArrayVar(&cf.redirects, "redirect-uri", nil, "where people return to after the sign-in; repeat for several")
 	f.StringArrayVar(&cf.logouts, "post-logout-redirect-uri", nil, "where people return to after signing out; repeat for several")
-	f.StringArrayVar(&cf.grants, "grant", nil, "authorization_code, refresh_token or client_credentials; repeat for several")
+	f.StringArrayVar(&cf.grants, "grant", nil, "authorization_code, refresh_token, client_credentials, or the URI of another; repeat for several")
 	f.StringArrayVar(&cf.types, "response-type", nil, "code (the default), or one with tokens, such as \"code id_token\", if compatibility.front_channel_tokens lets it; repeat for several")
 	f.StringVar(&cf.scopes, "scopes", "", "what it may ask for, separated by spaces")
 	f.StringArrayVar(&cf.audiences, "audience", nil, "resource server that it may ask tokens for; repeat for several")

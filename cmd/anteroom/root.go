@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("run", a.initCommand(), a.configCommand(), a.serveCommand(), a.demoCommand(), a.versionCommand())
-	add("people", a.orgCommand(), a.appCommand(), a.clientCommand(), a.accountCommand(), a.termsCommand())
+	add("people", a.orgCommand(), a.appCommand(), a.clientCommand(), a.accountCommand(), a.sessionCommand(), a.grantCommand(), a.termsCommand())
 	add("operate", a.keysCommand(), a.auditCommand(), a.mailCommand(), a.backupCommand(), a.restoredCommand(), a.migrateCommand(), a.upgradeCommand())
 	return root
 }

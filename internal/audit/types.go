@@ -18,6 +18,7 @@ type Kind struct {
 var Kinds = []Kind{
 	{SignedIn, "A browser was signed in: the facts proved reached what the application asks.", "acr"},
 	{SignedOut, "A session was ended by the member or a portal.", ""},
+	{SessionRevoked, "An administrator ended a session, and every grant that was got in it.", "grants, reason"},
 	{SessionsEnded, "All sessions and grants of an account were ended.", "sessions, grants"},
 
 	{AccountCreated, "An account was made.", ""},
@@ -72,6 +73,7 @@ var Kinds = []Kind{
 	{InitialTokenRevoked, "Such a token was ended.", "token, name"},
 	{ClientRegistered, "A client was registered.", "token"},
 	{ClientUpdated, "A client was changed.", "fields"},
+	{ClientRevoked, "An administrator ended all grants of a client, and the tokens of its own.", "grants, reason"},
 	{ClientDeleted, "A client was deleted; its grants ended.", ""},
 	{ClientSecretRotated, "A client got a new secret.", "old_until"},
 	{OrganisationCreated, "An organisation was made.", "organisation, parent"},
