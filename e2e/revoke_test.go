@@ -121,7 +121,9 @@ func TestRevocationEndsTokensAtOnce(t *testing.T) {
 		end   func()
 		spare bool // the other client keeps what it has
 	}{
-		{"grant", func() { p.do(http.MethodPost, "/grants/"+grantOf(one).ID+"/revoke", admin.WhyRevoke{Reason: "test"}, nil) }, true},
+		{"grant", func() {
+			p.do(http.MethodPost, "/grants/"+grantOf(one).ID+"/revoke", admin.WhyRevoke{Reason: "test"}, nil)
+		}, true},
 		{"client", func() { p.do(http.MethodPost, "/clients/"+one.ClientID+"/revoke", admin.WhyRevoke{}, nil) }, true},
 		{"session", func() { p.do(http.MethodPost, "/sessions/"+grantOf(one).Session+"/end", admin.WhyRevoke{}, nil) }, false},
 		{"account", func() { p.do(http.MethodPost, "/accounts/"+ann.email+"/end-sessions", nil, nil) }, false},
