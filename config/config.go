@@ -29,6 +29,7 @@ type Config struct {
 	Fetch          Fetch
 	Compatibility  Compatibility
 	Registration   Registration
+	Documents      ClientDocuments
 	Log            Log
 
 	sources map[string]string // key -> where the value came from; for mistakes
@@ -163,6 +164,21 @@ type Registration struct {
 // On tells whether anybody but the operator may register clients.
 func (r Registration) On() bool { return r.Mode != RegistrationOff }
 
+// ClientDocuments says which clients are known by what they publish. Application
+// "": none.
+type ClientDocuments struct {
+	Application string // id of the application that they belong to
+	Hosts       string // who may publish, separated by spaces; DocumentsAny: everybody
+	Scopes      string // what they may ask for, separated by spaces
+	Resources   string // resource servers that they may ask tokens for, likewise
+}
+
+// DocumentsAny lets every host publish clients.
+const DocumentsAny = "any"
+
+// On tells whether there are such clients.
+func (d ClientDocuments) On() bool { return d.Application != "" }
+
 // Who may register clients.
 const (
 	RegistrationOff   = "off"
@@ -203,6 +219,7 @@ func Default() Config {
 		Fetch:         Fetch{RequestObjects: RequestObjectsOff},
 		Compatibility: Compatibility{FrontChannelTokens: FrontChannelOff, SessionManagement: SessionManagementOff},
 		Registration:  Registration{Mode: RegistrationOff, Statements: StatementsOptional},
+		Documents:     ClientDocuments{Scopes: "openid profile email offline_access"},
 		Log:           Log{Level: "info", Format: "text"},
 	}
 }

@@ -38,6 +38,7 @@ var sections = []section{
 	{"fetch", "What clients publish (keys, request objects, lists of addresses) and where they are told of sign-outs is at addresses that they chose. Only the public internet is reached."},
 	{"compatibility", "What certification profiles and portals of old need, and the default forbids for their safety."},
 	{"registration", "Clients that register themselves (RFC 7591). Each becomes an application that every account may enter, and people are asked for their consent."},
+	{"client_documents", "Clients that are known by what they publish (client-id metadata documents, as tools of the Model Context Protocol have them): their client_id is an https URL, and what is there is their registration. Off unless application is set. People are always asked for their consent, and see the host."},
 	{"log", "The log goes to standard error."},
 }
 
@@ -148,6 +149,15 @@ func (c *Config) policySettings() []setting {
 			doc: "Whether a registration needs a software statement (RFC 7591 section 2.3): optional or required."},
 		{key: "registration.statement_issuers", target: &c.Registration.StatementIssuers, path: true, example: "/etc/anteroom/statement-issuers.json",
 			doc: "JSON file with whose software statements are believed, each with the address of its keys (jwks_uri) or the keys themselves (jwks). What a statement says of a client takes the place of what the client says. Without the file every statement is refused."},
+
+		{key: "client_documents.application", target: &c.Documents.Application, example: "tools",
+			doc: "Id of the application that these clients belong to: its access, terms and second factor hold for them. It must ask for consent (anteroom app create tools --consent always), or they are refused."},
+		{key: "client_documents.hosts", target: &c.Documents.Hosts, example: "tool.example.com other.example.com",
+			doc: "Who may publish clients: host names, separated by spaces, or any. With any, whoever opens a sign-in link makes this service fetch a small file from a public host of their choice."},
+		{key: "client_documents.scopes", target: &c.Documents.Scopes,
+			doc: "What these clients may ask for, separated by spaces."},
+		{key: "client_documents.resources", target: &c.Documents.Resources, example: "https://mcp.example.com",
+			doc: "Resource servers that these clients may ask tokens for (resource, RFC 8707), separated by spaces."},
 
 		{key: "log.level", target: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
 		{key: "log.format", target: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "text or json."},

@@ -31,6 +31,7 @@ func (c *Config) mistakes() Mistakes {
 	v.relations()
 	v.product()
 	v.registration()
+	v.documents()
 	return v.found
 }
 
@@ -117,6 +118,24 @@ func (v *validator) registration() {
 	}
 	if r := v.c.Registration; r.Mode != RegistrationOff && r.Token != "" && len(r.Token.Reveal()) < 32 {
 		v.fail("registration.token", "the token can be guessed", "write a random one of at least 32 characters, or remove it: anteroom client token create makes tokens")
+	}
+}
+
+func (v *validator) documents() {
+	d := v.c.Documents
+	hosts := strings.Fields(d.Hosts)
+	switch {
+	case d.On() && len(hosts) == 0:
+		v.fail("client_documents.hosts", "nobody may publish clients", "name the hosts, or write any, or remove client_documents.application")
+	case !d.On() && len(hosts) > 0:
+		v.fail("client_documents.application", "published clients have no application", "write the id of one that asks for consent, or remove client_documents.hosts")
+	case len(hosts) == 1 && hosts[0] == DocumentsAny:
+		return
+	}
+	for _, host := range hosts {
+		if strings.ContainsAny(host, ":/@*,") || strings.ToLower(host) != host || host == DocumentsAny {
+			v.fail("client_documents.hosts", fmt.Sprintf("%q is not a host name", host), "write names alone, in small letters, separated by spaces, or any alone")
+		}
 	}
 }
 

@@ -72,13 +72,14 @@ func (s *Scopes) Show(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("load consent: %w", err)
 	}
 	client := p.Client.Name
-	if client == "" {
+	if client == "" && p.Stranger() == "" {
 		client = p.Application.Name
 	}
 	return s.Pages.Page(w, http.StatusOK, &templates.Consent{
 		Frame:   p.Frame(),
 		Action:  p.URL("/consent"),
 		Client:  client,
+		Host:    p.Stranger(),
 		Person:  p.Account.DisplayName(),
 		Details: rar.Describe(p.Details, p.Application.DetailTypes),
 		Scopes:  Lines(p.Ask.Scopes, given.Scopes),

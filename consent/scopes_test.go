@@ -1,6 +1,7 @@
 package consent_test
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"anteroom/consent"
+	"anteroom/flow"
 	"anteroom/internal/audit"
 	"anteroom/store"
 	"anteroom/templates"
@@ -91,6 +93,27 @@ func TestConsentAlwaysIsAskedEveryTime(t *testing.T) {
 		if end := s.post(page.path, "allow", "1"); !end.at("/portal?code=") {
 			t.Errorf("at %s", end.path)
 		}
+	}
+}
+
+// Client-id metadata documents, section 6: of a client that nobody registered the
+// page says the host, and the name as its own word; it asks every time.
+func TestAStrangerIsShownByItsHost(t *testing.T) {
+	s := newHouse(t, store.ConsentOnce)
+	s.hub.Clients = func(context.Context, string) (store.Client, error) {
+		return store.Client{ID: "client", ApplicationID: "pa", Name: "Your <bank>", Settings: map[string]any{flow.SettingDocumentHost: "tool.example"}}, nil
+	}
+	for range 2 {
+		page := s.get("/authorize?scope=openid")
+		if !page.at("/consent") || !page.has("<h1>Allow <bdi>tool.example</bdi>") || !page.has("calls itself <bdi>“Your &lt;bank&gt;”</bdi>") || !page.has("tool.example (") {
+			t.Fatalf("at %s: %s", page.path, page.body)
+		}
+		if end := s.post(page.path, "allow", "1"); !end.at("/portal?code=") {
+			t.Errorf("at %s", end.path)
+		}
+	}
+	if end := s.get("/authorize?scope=openid&prompt=none"); !end.at("/portal?error=consent_required") {
+		t.Errorf("silently: at %s", end.path)
 	}
 }
 

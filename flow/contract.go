@@ -85,6 +85,18 @@ type Pending struct {
 	Step        Step
 }
 
+// SettingDocumentHost is where the provider keeps, in the settings of a client that
+// is known by its client-id metadata document alone, who published that: all that
+// is sure about it.
+const SettingDocumentHost = "client_id_host"
+
+// Stranger returns the host of a client that nobody here registered; "" if somebody
+// did.
+func (p *Pending) Stranger() string {
+	host, _ := p.Client.Settings[SettingDocumentHost].(string)
+	return host
+}
+
 // URL returns the path of a page of this interaction: the path with its i.
 func (p *Pending) URL(path string) string { return path + "?i=" + p.ID }
 
@@ -102,6 +114,9 @@ func (p *Pending) Frame() templates.Frame {
 		// What the client registered about itself (RFC 7591 section 2).
 		f.Portal.Policy, _ = p.Client.Settings["policy_uri"].(string)
 		f.Portal.Terms, _ = p.Client.Settings["tos_uri"].(string)
+		if host := p.Stranger(); host != "" {
+			f.Portal.Name = host + " (" + p.Application.Name + ")"
+		}
 	}
 	if p.Activating() {
 		f.Progress = Progress(p.Step, p.Terms != nil)

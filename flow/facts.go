@@ -44,9 +44,14 @@ func (h *Hub) loadTarget(ctx context.Context, p *Pending, f *Facts) (err error) 
 	}
 	f.Application = p.Application
 	if p.Kind.forClient() {
-		if p.Client, err = h.store.Client(ctx, p.ClientID); err != nil {
+		find := h.store.Client
+		if h.Clients != nil {
+			find = h.Clients
+		}
+		if p.Client, err = find(ctx, p.ClientID); err != nil {
 			return gone(err, "client", p.ClientID)
 		}
+		f.Stranger = p.Stranger() != ""
 	}
 	terms, err := h.store.CurrentTerms(ctx, p.ApplicationID)
 	if errors.Is(err, store.ErrNotFound) {

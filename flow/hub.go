@@ -51,6 +51,9 @@ type Options struct {
 type Hub struct {
 	// Engine is the provider; set once, before the first request.
 	Engine Engine
+	// Clients finds clients, those that nobody registered included; set once, before
+	// the first request. nil: those of the store.
+	Clients func(ctx context.Context, id string) (store.Client, error)
 
 	issuer            string
 	store             Store

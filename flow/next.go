@@ -16,6 +16,7 @@ type Facts struct {
 	MayEnter         bool
 	TermsOwed        bool // there are terms, and the newest version is not accepted
 	ConsentCovers    bool // what is asked was consented to before
+	Stranger         bool // nobody here registered the client (DocumentHost)
 	DetailsOwed      bool // authorization details are asked for that the person was not asked about
 }
 
@@ -220,7 +221,7 @@ func consentOwed(in Interaction, f Facts) bool {
 	}
 	// What the operator settled for the scopes of a first party says nothing of a
 	// payment: details have a policy of their own.
-	if in.Ask.Has("consent") || f.DetailsOwed {
+	if in.Ask.Has("consent") || f.DetailsOwed || f.Stranger {
 		return true
 	}
 	switch f.Application.Consent {

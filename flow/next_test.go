@@ -120,6 +120,8 @@ func TestNext(t *testing.T) {
 		{rule: "consent once: covered", in: two, facts: fact(func(f *Facts) { f.Application.Consent, f.ConsentCovers = store.ConsentOnce, true }), step: StepFinish, open: true},
 		{rule: "consent always: asked although covered", in: two, facts: fact(func(f *Facts) { f.Application.Consent, f.ConsentCovers = store.ConsentAlways, true }), step: StepConsent, open: true},
 		{rule: "consent always: given now", in: with(two, func(in *Interaction) { in.ConsentedAt = at(3) }), facts: fact(func(f *Facts) { f.Application.Consent = store.ConsentAlways }), step: StepFinish, open: true},
+		{rule: "a client that nobody registered is asked about every time, whatever the policy", in: two, facts: fact(func(f *Facts) { f.Application.Consent, f.ConsentCovers, f.Stranger = store.ConsentOnce, true, true }), step: StepConsent, open: true},
+		{rule: "a client that nobody registered is asked about once in a sign-in", in: with(two, func(in *Interaction) { in.ConsentedAt = at(3) }), facts: fact(func(f *Facts) { f.Stranger = true }), step: StepFinish, open: true},
 		{rule: "an unknown consent policy asks", in: two, facts: fact(func(f *Facts) { f.Application.Consent = "" }), step: StepConsent, open: true},
 		{rule: "prompt=consent asks a first party, too", in: with(two, func(in *Interaction) { in.Ask.Prompt = []string{"consent"} }), facts: known, step: StepConsent, open: true},
 		{rule: "consent owed, silently", in: Interaction{Ask: Ask{Prompt: []string{"none"}}}, facts: fact(func(f *Facts) { f.Application.Consent, f.Session = store.ConsentOnce, session(-1, "pwd", "mfa") }), err: "consent_required"},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"anteroom/flow"
 	"anteroom/store"
 )
 
@@ -49,6 +50,9 @@ func (p *Provider) clientKeys(ctx context.Context, c store.Client, kid string) (
 	switch registered, uri := c.Settings["jwks"], setting(c, "jwks_uri"); {
 	case registered != nil:
 		raw, err = json.Marshal(registered)
+	case uri != "" && setting(c, flow.SettingDocumentHost) != "":
+		// A stranger's word: networks that the operator allowed are not for it.
+		raw, err = p.documents.Fetch.Get(ctx, uri)
 	case uri != "" && p.keySource != nil:
 		raw, err = p.keySource.KeySet(ctx, uri, kid)
 	default:

@@ -26,5 +26,8 @@ func (p *Provider) features() map[string]any {
 	if p.registration.On() {
 		m["registration_endpoint"] = p.issuer + PathRegister // RFC 8414 section 2
 	}
+	if p.documents.On() {
+		m["client_id_metadata_document_supported"] = true
+	}
 	return m
 }

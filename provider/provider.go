@@ -124,6 +124,7 @@ type Options struct {
 	Now               func() time.Time
 	Lifetimes         Lifetimes
 	Keys              KeyPolicy
+	Documents         Documents // clients that are known by what they publish; zero: none
 	// KeySource fetches the keys of clients that publish them (jwks_uri); nil:
 	// clients register their keys.
 	KeySource KeySource
@@ -146,6 +147,8 @@ type Provider struct {
 	notices            chan struct{} // there are some to deliver
 	requestURIs        bool
 	registration       Registration
+	documents          Documents
+	lastDocuments      remembered
 	frontChannelTokens FrontChannel
 	sessionManagement  bool
 	origins            origins
@@ -196,6 +199,9 @@ func New(o Options) (*Provider, error) {
 	p.frontChannelTokens, p.sessionManagement = o.FrontChannel, o.SessionManagement
 	if p.fetch == nil {
 		p.fetch = fetch.New(fetch.Options{Now: o.Now})
+	}
+	if p.documents = o.Documents; p.documents.Fetch == nil {
+		p.documents.Fetch = documentFetcher(o.Now)
 	}
 	p.fosite = p.compose()
 	return p, nil

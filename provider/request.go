@@ -156,6 +156,9 @@ func (p *Provider) client(ctx context.Context, id string) (store.Client, error) 
 		return store.Client{}, store.ErrNotFound
 	}
 	c, err := p.store.Client(ctx, id)
+	if errors.Is(err, store.ErrNotFound) && p.documents.On() && strings.HasPrefix(id, "https://") {
+		c, err = p.published(ctx, id)
+	}
 	if err == nil && c.Disabled {
 		return store.Client{}, store.ErrNotFound
 	}
@@ -163,6 +166,12 @@ func (p *Provider) client(ctx context.Context, id string) (store.Client, error) 
 		return store.Client{}, fmt.Errorf("load client %q: %w", id, err)
 	}
 	return withDefaults(c), nil
+}
+
+// Client returns a client that may be used, for the hub; store.ErrNotFound if there
+// is none or it is disabled.
+func (p *Provider) Client(ctx context.Context, id string) (store.Client, error) {
+	return p.client(ctx, id)
 }
 
 // withDefaults fills what RFC 7591 section 2 defaults.

@@ -138,7 +138,7 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	}
 	fetcher := newFetcher(cfg, r.Now)
 	r.Provider, err = provider.New(provider.Options{
-		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: mayRegister,
+		Fetch: fetcher, KeySource: keySource{fetcher}, MutualTLS: certificates, Register: mayRegister, Documents: documents(cfg),
 		FrontChannel: frontChannel(cfg), SessionManagement: sessionManagement(cfg),
 		RequestURIs: cfg.Fetch.RequestObjects == config.RequestObjectsRegistered,
 		Issuer:      cfg.Issuer, Store: r.Store, Hub: r.Hub, Seal: r.Seal, Pages: r.Pages, Mail: r.Outbox, Log: log, Now: r.Now,
@@ -152,7 +152,7 @@ func (r *Rooms) protocol(cfg config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	r.Hub.Engine = r.Provider
+	r.Hub.Engine, r.Hub.Clients = r.Provider, r.Provider.Client
 	return nil
 }
 

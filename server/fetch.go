@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"anteroom/config"
@@ -52,6 +53,20 @@ func hasKey(raw []byte, kid string) bool {
 		}
 	}
 	return false
+}
+
+// documents says in the provider's words which clients are known by what they
+// publish. What strangers name is fetched apart from what registered clients named,
+// and never from inside.
+func documents(cfg config.Config) provider.Documents {
+	d := provider.Documents{
+		Application: cfg.Documents.Application, Any: cfg.Documents.Hosts == config.DocumentsAny,
+		Scopes: strings.Fields(cfg.Documents.Scopes), Audiences: strings.Fields(cfg.Documents.Resources),
+	}
+	if !d.Any {
+		d.Hosts = strings.Fields(cfg.Documents.Hosts)
+	}
+	return d
 }
 
 // registration says in the provider's words who may register clients.

@@ -185,6 +185,7 @@ type Consent struct {
 	Frame
 	Action  string
 	Client  string
+	Host    string // of a client that nobody registered: its name is a stranger's word
 	Person  string
 	Details []ConsentDetail // first: they say what exactly
 	Scopes  []ScopeLine

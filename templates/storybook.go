@@ -150,6 +150,7 @@ func termsStories() []Story {
 				{"Amount", []string{"123.50"}}, {"Currency", []string{"Euro"}}, {"To", []string{"Merchant A"}}, {"Account", []string{"DE02 1001 0010 9307 1186 03"}}, {"Reference", []string{"Invoice 2026-1142"}}}},
 			{Title: "Look at your accounts", Lines: []ConsentLine{{"To do", []string{"See your balances", "See your payments"}}}}},
 			Scopes: []ScopeLine{{Name: "openid", Text: "Recognise you when you come back"}}}},
+		{"consent-stranger", &Consent{Frame: Frame{Portal: brandAnalytics()}, Action: "/consent?i=x", Client: "Reports for everyone", Host: "tool.example", Person: "ann@acme.example", Scopes: []ScopeLine{{Name: "email", Text: "See your e-mail address"}}}},
 		{"consent-details-huge", &Consent{Frame: Frame{Portal: brandHuge()}, Action: "/consent?i=x", Client: brandHuge().Name, Person: arabicName, Details: []ConsentDetail{
 			{Title: "<script>alert(1)</script>", Lines: []ConsentLine{{strings.Repeat("verylongname", 9), []string{strings.Repeat("x", 400), arabicName, `"><img src=x onerror=alert(1)>`}}}}}}},
 		{"consent-huge", &Consent{Frame: Frame{Portal: brandHuge()}, Action: "/consent?i=x", Client: brandHuge().Name, Person: arabicName, Scopes: []ScopeLine{{Name: "urn:example:a-scope-without-any-words:read-write-delete"}}}},

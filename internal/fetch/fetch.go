@@ -125,13 +125,13 @@ func (f *Fetcher) PostBearer(ctx context.Context, address, token, contentType st
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	_, err := f.do(ctx, http.MethodPost, address, header, string(body))
+	_, _, err := f.do(ctx, http.MethodPost, address, header, string(body))
 	return err
 }
 
-func (f *Fetcher) do(ctx context.Context, method, address string, header http.Header, body string) ([]byte, error) {
+func (f *Fetcher) do(ctx context.Context, method, address string, header http.Header, body string) ([]byte, http.Header, error) {
 	if err := f.CheckURL(address); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.o.Timeout)
 	defer cancel()
@@ -139,11 +139,11 @@ func (f *Fetcher) do(ctx context.Context, method, address string, header http.He
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a turn to fetch: %w", ctx.Err())
+		return nil, nil, fmt.Errorf("wait for a turn to fetch: %w", ctx.Err())
 	}
 	r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrURL, err)
+		return nil, nil, fmt.Errorf("%w (%w)", ErrURL, err)
 	}
 	if header != nil {
 		r.Header = header
@@ -151,25 +151,25 @@ func (f *Fetcher) do(ctx context.Context, method, address string, header http.He
 	r.Header.Set("User-Agent", "Anteroom")
 	res, err := f.client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, nil, fmt.Errorf("fetch: %w", err)
 	}
 	defer res.Body.Close()
 	// A server that gives up because we did may still be heard: that is no answer.
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, nil, fmt.Errorf("fetch: %w", err)
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 || (method == http.MethodGet && res.StatusCode != http.StatusOK) {
-		return nil, fmt.Errorf("%s: status %d: %w", r.URL.Host, res.StatusCode, ErrStatus)
+		return nil, nil, fmt.Errorf("%s: status %d: %w", r.URL.Host, res.StatusCode, ErrStatus)
 	}
 	if method == http.MethodPost {
-		return nil, nil
+		return nil, nil, nil
 	}
 	answer, err := io.ReadAll(io.LimitReader(res.Body, f.o.MaxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("read answer of %s: %w", r.URL.Host, err)
+		return nil, nil, fmt.Errorf("read answer of %s: %w", r.URL.Host, err)
 	}
 	if int64(len(answer)) > f.o.MaxBytes {
-		return nil, fmt.Errorf("%s: more than %d bytes: %w", r.URL.Host, f.o.MaxBytes, ErrTooLarge)
+		return nil, nil, fmt.Errorf("%s: more than %d bytes: %w", r.URL.Host, f.o.MaxBytes, ErrTooLarge)
 	}
-	return answer, nil
+	return answer, res.Header, nil
 }
