@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -232,6 +234,24 @@ func (a *app) clientShow() *cobra.Command {
 	}
 }
 
+// metadataText writes a value as --set takes it; a key set has a flag and a file of
+// its own.
+func metadataText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case map[string]any:
+		if keys, ok := v["keys"].([]any); ok {
+			return fmt.Sprintf("public keys: %d", len(keys))
+		}
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
 func printClient(t *table, out admin.Registered) {
 	t.pair("Client", out.ID)
 	t.pair("Application", out.Application)
@@ -244,6 +264,9 @@ func printClient(t *table, out admin.Registered) {
 	t.pair("Access tokens", out.AccessTokenSigningAlg)
 	if out.PKCEOptional {
 		t.pair("PKCE", "optional")
+	}
+	for _, name := range slices.Sorted(maps.Keys(out.Metadata)) {
+		t.pair(name, metadataText(out.Metadata[name]))
 	}
 	for _, s := range out.Secrets {
 		text := "since " + moment(s.CreatedAt)
