@@ -187,7 +187,7 @@ func TestGoldenTokensOfOtherGrants(t *testing.T) {
 // everything turns on whatever is off by default.
 func everything(o *Options) {
 	open(o)
-	o.RequestURIs, o.FrontChannel = true, FrontChannelRegister
+	o.RequestURIs, o.FrontChannel, o.SessionManagement = true, FrontChannelRegister, true
 	o.MutualTLS = &MutualTLS{Roots: x509.NewCertPool(), Host: "mtls.id.example"}
 }
 
