@@ -14,6 +14,12 @@ var (
 	prompts       = []string{"none", "login", "consent", "select_account"}
 )
 
+// promptCreate asks that somebody new registers themselves (Initiating User
+// Registration via OpenID Connect 1.0 section 4). Nobody does here: it is not
+// advertised, and refused as that section says. Showing the sign-in instead would
+// leave a person without an account at a page that cannot help them.
+const promptCreate = "create"
+
 // Authorize is the authorization endpoint (RFC 6749 section 3.1, OpenID Connect
 // Core section 3.1.2). The parameters of a POST are in its body.
 func (p *Provider) Authorize(w http.ResponseWriter, r *http.Request) error {

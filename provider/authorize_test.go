@@ -3,6 +3,7 @@ package provider
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -326,5 +327,21 @@ func TestHintsOfRetiredKeysAndExpiredOnesAreUnderstoodForeignOnesNot(t *testing.
 		if got := r.answerOf(r.get(PathAuthorize, ask(c.client, "id_token_hint", c.hint))); got.Get("error") != "invalid_request" {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// Initiating User Registration via OpenID Connect 1.0 sections 4 and 4.2: a prompt
+// that is not advertised is refused, and the client learns why.
+func TestNobodyRegistersThemselvesByPromptCreate(t *testing.T) {
+	r := newRig(t)
+	if got := list(t, r.get(PathDiscovery, nil).json["prompt_values_supported"]); slices.Contains(got, "create") || !slices.Contains(got, "login") {
+		t.Errorf("advertised %v", got)
+	}
+	for _, prompt := range []string{"create", "create login", "login create", "create none"} {
+		got := r.answerOf(r.get(PathAuthorize, ask("web", "prompt", prompt)))
+		if got.Get("error") != "invalid_request" || !strings.Contains(got.Get("error_description"), "invitation") || got.Get("state") != "the state" || got.Get("code") != "" {
+			t.Errorf("%s: %v", prompt, got)
+		}
+		r.wantError(r.post(PathPushed, ask("web", "prompt", prompt), basic("web")), 400, "invalid_request")
 	}
 }

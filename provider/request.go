@@ -288,6 +288,9 @@ func pkceRequired(c store.Client) bool { return public(c) || !c.PKCEOptional || 
 func (a *authorization) checkPrompt() error {
 	a.ask.Prompt = words(a.Get("prompt"))
 	for _, v := range a.ask.Prompt {
+		if v == promptCreate {
+			return refuse("invalid_request", "The prompt create is not supported: accounts are made by invitation here.")
+		}
 		if !slices.Contains(prompts, v) {
 			return refuse("invalid_request", "The prompt %s is not supported.", v)
 		}
