@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -197,6 +198,21 @@ func TestStrangersCannotMakeUsFetchAtWill(t *testing.T) {
 	}
 	if n := s.asked.Load(); n != 2 {
 		t.Errorf("asked %d times", n)
+	}
+	// All at once: one request, and everybody its answer.
+	r.pass(requestAge)
+	var wait sync.WaitGroup
+	for range callers {
+		wait.Go(func() {
+			res := r.get(PathAuthorize, byReference("keyed", s.URL+"/request"))
+			if loc, err := res.Location(); err != nil || loc.Query().Get("code") == "" {
+				t.Errorf("got %d %v", res.StatusCode, res.Header)
+			}
+		})
+	}
+	wait.Wait()
+	if n := s.asked.Load(); n != 3 {
+		t.Errorf("asked %d times by many at once", n-2)
 	}
 }
 
