@@ -84,6 +84,10 @@ func TestThePagesOfAnAccountNeedItsStrongestSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.at(b.get("/own"), "/login")
+	before := s.store.Commits()
 	nobody := s.browser(t)
 	nobody.at(nobody.get("/own"), "/login")
+	if got := s.store.Commits() - before; got != 0 {
+		t.Errorf("an anonymous request wrote: %d commits", got)
+	}
 }

@@ -716,3 +716,31 @@ func TestWithoutMailThereIsNoRequest(t *testing.T) {
 		t.Errorf("waiting %+v, events %v", rows, r.events())
 	}
 }
+
+// Garbage in any parameter is the client's fault, never ours.
+func TestGarbageOverTheBackChannel(t *testing.T) {
+	r := backchannelRig(t)
+	for _, param := range []string{"scope", "login_hint", "id_token_hint", "login_hint_token", "binding_message", "requested_expiry",
+		"acr_values", "request", "client_notification_token", "user_code", "resource", "authorization_details", "auth_req_id"} {
+		for _, value := range []string{"\x00", "\xff\xfe", "a\r\nb", strings.Repeat("a", 30_000), "-1", "99999999999999999999999999", "<script>alert(1)</script>", `{"a":[]}`, "a.b.c", "\u202e", "💩"} {
+			for path, form := range map[string]url.Values{
+				PathBackchannel: {"scope": {"openid"}, "login_hint": {"ann@acme.example"}},
+				PathToken:       {"grant_type": {grantBackchannel}, "auth_req_id": {"x"}},
+			} {
+				form.Set(param, value)
+				res := r.post(path, form, basic("callcentre"))
+				if res.StatusCode >= 500 || (res.StatusCode >= 400 && str(res.json["error"]) == "") || strings.Contains(res.text, "<script>") {
+					t.Errorf("%s %.20q at %s: %d %s", param, value, path, res.StatusCode, res.text)
+				}
+			}
+		}
+	}
+	for _, form := range []url.Values{{}, {"request": {"\x00"}}, {"request": {strings.Repeat("x", 5000)}, "approve": {"1"}}, {"request": {"nothing"}, "deny": {"1"}}} {
+		if res := r.post(PathRequests, form, nil); res.StatusCode >= 500 {
+			t.Errorf("%.40v at the page: %d", form, res.StatusCode)
+		}
+	}
+	if res := r.get(PathRequests+"?result=%3Cscript%3E", nil); res.StatusCode != 200 || strings.Contains(res.text, "<script>") {
+		t.Errorf("the page: %d", res.StatusCode)
+	}
+}

@@ -38,6 +38,7 @@ type broken struct {
 	record     func(context.Context, string, time.Time, time.Duration) (store.Failure, error)
 	once       func(context.Context, string, string, time.Time, time.Time) error
 	claim      func(context.Context, time.Time, time.Duration, int) ([]store.OutboxMessage, error)
+	ask        func(context.Context, store.Backchannel, int) error
 	audit      func(context.Context, store.AuditEvent) error
 	events     func(context.Context, store.AuditFilter, store.Page) ([]store.AuditEvent, string, error)
 	setMeta    func(context.Context, string, string) error
@@ -114,6 +115,9 @@ func (b *broken) RecordFailure(ctx context.Context, key string, now time.Time, w
 func (b *broken) UseOnce(ctx context.Context, space, key string, now, until time.Time) error {
 	return b.once(ctx, space, key, now, until)
 }
+func (b *broken) CreateBackchannel(ctx context.Context, r store.Backchannel, most int) error {
+	return b.ask(ctx, r, most)
+}
 func (b *broken) ClaimMail(ctx context.Context, now time.Time, lease time.Duration, n int) ([]store.OutboxMessage, error) {
 	return b.claim(ctx, now, lease, n)
 }
@@ -134,7 +138,7 @@ func breaking(change func(b *broken, s store.Store)) func(store.Store) store.Sto
 			client: s.Client, totp: s.AdvanceTOTP, recovery: s.UseRecoveryCode, lookInvite: s.InvitationByToken, lookReset: s.ResetByToken,
 			assign: s.PutAssignment, consent: s.PutConsent, session: s.Session, endSession: s.EndSession,
 			code: s.Code, redeem: s.RedeemCode, rotate: s.RotateRefreshToken, revoke: s.RevokeGrants, denied: s.AccessTokenRevoked,
-			record: s.RecordFailure, once: s.UseOnce, claim: s.ClaimMail, audit: s.AppendAudit, events: s.AuditEvents,
+			record: s.RecordFailure, once: s.UseOnce, claim: s.ClaimMail, ask: s.CreateBackchannel, audit: s.AppendAudit, events: s.AuditEvents,
 			setMeta: s.SetMeta, metaOnce: s.SetMetaOnce, ready: s.Ready,
 		}
 		change(b, s)

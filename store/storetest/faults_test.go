@@ -329,6 +329,22 @@ var faults = []fault{
 			return s.ClaimMail(ctx, now, 0, n)
 		}
 	})},
+	{name: "requests about a person are counted before they are written", caughtBy: "of 32 callers exactly one wins", wrap: breaking(func(b *broken, s store.Store) {
+		b.ask = func(ctx context.Context, r store.Backchannel, most int) error {
+			waiting, err := s.BackchannelsOf(ctx, r.AccountID, r.CreatedAt)
+			if err == nil && len(waiting) >= most {
+				err = store.ErrTooMany
+			}
+			if err != nil {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+			return s.CreateBackchannel(ctx, r, 1<<20)
+		}
+	})},
+	{name: "any number of requests waits for a person", caughtBy: "a backchannel request waits for its account until somebody decides", wrap: breaking(func(b *broken, s store.Store) {
+		b.ask = func(ctx context.Context, r store.Backchannel, _ int) error { return s.CreateBackchannel(ctx, r, 1<<20) }
+	})},
 	{name: "the audit chain is cut", caughtBy: "the audit log is one chain", wrap: breaking(func(b *broken, s store.Store) {
 		b.events = func(ctx context.Context, f store.AuditFilter, p store.Page) ([]store.AuditEvent, string, error) {
 			rows, next, err := s.AuditEvents(ctx, f, p)
