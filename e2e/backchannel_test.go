@@ -61,6 +61,10 @@ func TestAPersonApprovesWhatATillAsked(t *testing.T) {
 		if mail := p.mails(ann)[0]; strings.Contains(mail.Text+mail.HTML, "W4SCT") || !strings.Contains(mail.Text, link) {
 			t.Errorf("the mail: %s", mail.Text)
 		}
+		tab.Open(p.issuer + "/")
+		if !tab.Has("home-requests") {
+			t.Error("the start page does not say that something waits")
+		}
 		phone := open(t) // another browser: nobody is signed in there
 		phone.Open(link)
 		p.signIn(phone, ann)
@@ -80,6 +84,9 @@ func TestAPersonApprovesWhatATillAsked(t *testing.T) {
 			t.Fatalf("%d %v", status, answer)
 		}
 		want(id, "invalid_grant")
+		if tab.Reload(); tab.Has("home-requests") {
+			t.Error("the start page goes on about what is decided")
+		}
 
 		id = ask("not mine")
 		phone.Open(p.issuer + "/account/requests")

@@ -28,6 +28,7 @@ type Store interface {
 	store.Sessions
 	store.Grants
 	store.Notices
+	store.Backchannels
 	store.Once
 	store.Metadata
 	store.AuditLog

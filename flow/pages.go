@@ -77,6 +77,10 @@ func (h *Hub) SignIn(w http.ResponseWriter, r *http.Request) error {
 	return h.Begin(w, r, h.New(KindHome, ""), nil)
 }
 
+// PathRequests is the page of the account where what clients asked over the back
+// channel waits for approval.
+const PathRequests = "/account/requests"
+
 // Home says who is signed in and where they can go.
 func (h *Hub) Home(w http.ResponseWriter, r *http.Request) error {
 	_, account, ok, err := h.Session(r)
@@ -89,7 +93,14 @@ func (h *Hub) Home(w http.ResponseWriter, r *http.Request) error {
 		return h.pages.Page(w, http.StatusOK, page)
 	}
 	page.Person = account.DisplayName()
-	page.Actions = []templates.Action{{Label: "Sign out", URL: "/logout", ID: "home-sign-out"}}
+	waiting, err := h.store.BackchannelsOf(r.Context(), account.ID, h.now())
+	if err != nil {
+		return fmt.Errorf("list what waits for approval: %w", err)
+	}
+	if len(waiting) > 0 {
+		page.Actions = []templates.Action{{Label: "Look at what waits for your approval", URL: PathRequests, Primary: true, ID: "home-requests"}}
+	}
+	page.Actions = append(page.Actions, templates.Action{Label: "Sign out", URL: "/logout", ID: "home-sign-out"})
 	if page.Portals, err = h.portals(r.Context(), account); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"anteroom/flow"
 	"anteroom/internal/audit"
 	"anteroom/internal/seal"
 	"anteroom/internal/web"
@@ -25,7 +26,7 @@ import (
 // person, who decides in the account pages, on whatever machine she likes.
 const (
 	PathBackchannel = "/bc-authorize"
-	PathRequests    = "/account/requests"
+	PathRequests    = flow.PathRequests
 )
 
 const (
