@@ -366,3 +366,38 @@ func TestWhomSubjectsAreMadeFor(t *testing.T) {
 		t.Errorf("made for %v", sector())
 	}
 }
+
+// What clients lack for what they are registered as, and which doors are theirs.
+func TestClientsThatLackSomething(t *testing.T) {
+	r := newRig(t)
+	r.seed()
+	r.api.CheckClient = func(c store.Client) map[string]string {
+		if c.Settings["profile"] == "fapi2" && c.ID != "good" {
+			return map[string]string{"profile": "fapi2 needs keys", "jwks": "is missing"}
+		}
+		return nil
+	}
+	for _, c := range []store.Client{
+		{ID: "good", Settings: map[string]any{"profile": "fapi2"}}, {ID: "bad", Settings: map[string]any{"profile": "fapi2"}},
+		{ID: "open", PKCEOptional: true, GrantTypes: []string{"implicit"}, Settings: map[string]any{
+			"token_exchange": map[string]any{"impersonation": true}, "jwt_bearer_issuers": []any{}, "request_object_signing_alg": "none",
+		}},
+	} {
+		c.ApplicationID = "analytics"
+		if err := r.db.CreateClient(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out admin.List[admin.ClientCheck]
+	r.do("GET", "/client-checks", nil, &out)
+	got := map[string]admin.ClientCheck{}
+	for _, one := range out.Items {
+		got[one.ID] = one
+	}
+	if good, bad := got["good"], got["bad"]; len(good.Lacks) != 0 || good.Profile != "fapi2" || !slices.Equal(bad.Lacks, []string{"jwks: is missing", "profile: fapi2 needs keys"}) {
+		t.Errorf("good %+v, bad %+v", good, bad)
+	}
+	if open := got["open"]; len(open.Doors) != 6 || len(open.Lacks) != 0 || len(got["good"].Doors) != 0 {
+		t.Errorf("open %+v", open)
+	}
+}

@@ -55,6 +55,7 @@ func Routes() []Route {
 		remove("/clients/{client}", "Delete a client and end its grants", (*API).deleteClient),
 		post("/clients/{client}/rotate-secret", "Make a new secret; it is shown once", (*API).rotateSecret),
 
+		get("/client-checks", "Say what clients still lack for what they are registered as", (*API).checkClients, paging...),
 		get("/registration-tokens", "List tokens that let their holders register clients, by id", (*API).listRegistrationTokens, paging...),
 		post("/registration-tokens", "Make a token that lets its holder register clients; it is shown once", (*API).createRegistrationToken),
 		remove("/registration-tokens/{token}", "Revoke such a token", (*API).revokeRegistrationToken),
