@@ -160,7 +160,7 @@ func (d *drama) browse(ctx context.Context, address string) {
 		fields func() url.Values
 	}
 	answers := []answer{
-		{"continue-as", nil}, {"consent-allow", nil}, {"device-submit", nil}, {"device-confirm", nil},
+		{"continue-as", nil}, {"consent-allow", nil}, {"device-submit", nil}, {"device-confirm", nil}, {"request-approve-0", nil},
 		{"login-submit", func() url.Values { return fields("username", d.who.email, "password", d.who.password) }},
 		{"challenge-submit", func() url.Values { return fields("code", d.p.code(d.who.secret)) }},
 	}
@@ -180,11 +180,11 @@ func (d *drama) browse(ctx context.Context, address string) {
 	d.t.Fatalf("the pages lead nowhere: at %s: %s", d.visitor.URL(), d.visitor.Text("error"))
 }
 
-// approve is a person who lets a device in.
+// approve is a person who lets a device in, or confirms what a client asked for.
 func (d *drama) approve(ctx context.Context, address string) {
 	d.t.Helper()
 	d.browse(ctx, address)
-	if !d.visitor.Has("device-approved") {
-		d.t.Fatalf("the device was not let in: at %s: %s", d.visitor.URL(), d.visitor.Text("error"))
+	if !d.visitor.Has("device-approved") && !d.visitor.Has("request-approved") {
+		d.t.Fatalf("nothing was approved: at %s: %s", d.visitor.URL(), d.visitor.Text("error"))
 	}
 }

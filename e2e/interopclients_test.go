@@ -13,12 +13,14 @@ import (
 	"anteroom/admin"
 	"anteroom/config"
 	"anteroom/internal/demo"
+	"anteroom/store"
 )
 
 const (
 	partyFarewell    = "http://localhost:9/bye"
 	deviceGrant      = "urn:ietf:params:oauth:grant-type:device_code"
 	exchangeGrant    = "urn:ietf:params:oauth:grant-type:token-exchange"
+	backchannelGrant = "urn:openid:params:grant-type:ciba"
 	partyScope       = "openid profile email roles offline_access"
 	registrationWord = "an initial access token of the interoperability tests"
 )
@@ -128,6 +130,11 @@ func (d *drama) everyKind() {
 		"introspection_signed_response_alg": "ES256", "introspection_encrypted_response_alg": "ECDH-ES+A128KW", "introspection_encrypted_response_enc": "A128GCM",
 	}})
 	d.client("secretly", wanted{auth: "client_secret_jwt", redirect: none})
+	d.client("till", wanted{auth: "client_secret_basic", scope: "openid email", redirect: none, grants: []string{backchannelGrant}})
+	d.p.do(http.MethodPatch, "/applications/"+demo.PCC, admin.ChangeApplication{DetailTypes: &[]store.DetailType{{
+		Type: "payment", Title: "Pay from your account", Fields: []store.DetailField{{Name: "amount", Title: "Amount", Kind: "number", Required: true}},
+	}}}, nil)
+	d.client("payer", wanted{auth: "client_secret_basic", scope: partyScope, metadata: map[string]any{"authorization_details_types": []string{"payment"}}})
 	d.client("tv", wanted{auth: "none", scope: "openid email", kind: "native", redirect: none, grants: []string{deviceGrant}})
 }
 
@@ -138,7 +145,7 @@ func TestInteropOpenIDClient(t *testing.T) {
 	d.everyKind()
 	d.play("node", "openid-client.js", "sign-in", "userinfo", "refresh", "introspection", "revocation", "sign-out",
 		"pushed request", "signed request", "pushed and signed request", "signed answer", "encrypted answers", "DPoP",
-		"client credentials", "token exchange", "client_secret_jwt", "device grant", "dynamic registration",
+		"client credentials", "token exchange", "client_secret_jwt", "device grant", "dynamic registration", "CIBA", "authorization details",
 		"refused: another nonce", "refused: another issuer", "refused: another verifier")
 }
 

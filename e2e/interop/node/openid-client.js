@@ -164,6 +164,30 @@ async function grants(tokens) {
   did('device grant')
 }
 
+/** Somebody who is elsewhere is asked (OpenID CIBA). */
+async function elsewhere() {
+  const till = await connect('till', oidc.ClientSecretBasic(clients.till.secret))
+  const request = { scope: 'openid email', login_hint: settings.email, binding_message: 'W4SCT' }
+  const asked = await oidc.initiateBackchannelAuthentication(till, request)
+  await approve(settings.issuer + '/account/requests')
+  const tokens = await oidc.pollBackchannelAuthenticationGrant(till, { ...asked, interval: 1 })
+  assert.equal((await oidc.fetchUserInfo(till, tokens.access_token, tokens.claims().sub)).email, settings.email)
+  await refused('a message that nobody compares', () => oidc.initiateBackchannelAuthentication(till, { ...request, binding_message: 'x'.repeat(500) }), { error: 'invalid_binding_message' })
+  did('CIBA')
+}
+
+/** More than a scope can say (RFC 9396). */
+async function details() {
+  const config = await connect('payer', oidc.ClientSecretBasic(clients.payer.secret))
+  const asking = details => ({ more: { authorization_details: JSON.stringify([details]) } })
+  const wanted = { type: 'payment', amount: 12.5 }
+  const tokens = await signIn(config, oidc.buildAuthorizationUrlWithPAR, asking(wanted))
+  assert.deepEqual(tokens.authorization_details, [wanted])
+  assert.deepEqual((await oidc.tokenIntrospection(config, tokens.access_token)).authorization_details, [wanted])
+  await refused('details that nobody described', () => signIn(config, oidc.buildAuthorizationUrlWithPAR, asking({ type: 'transfer' })), { error: 'invalid_authorization_details' })
+  did('authorization details')
+}
+
 async function registration() {
   const options = { initialAccessToken: settings.registration, execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks] }
   const metadata = { client_name: 'Registered by itself', redirect_uris: [redirect], grant_types: ['authorization_code', 'refresh_token'], token_endpoint_auth_method: 'client_secret_basic' }
@@ -190,6 +214,8 @@ await requests()
 await sealed()
 await bound()
 await grants(tokens)
+await elsewhere()
+await details()
 await registration()
 await signOut(config, tokens)
 end()
