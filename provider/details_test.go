@@ -356,4 +356,12 @@ func TestDiscoverySaysWhichDetailsThereAre(t *testing.T) {
 	if r.db.Commits() != before {
 		t.Error("discovery writes")
 	}
+	// What is advertised can be asked for, by whom it is allowed to; nothing else can.
+	r.allow("web", "accounts", "payment", "internal")
+	for _, name := range []string{"accounts", "payment", "internal"} {
+		got := r.answerOf(r.get(PathAuthorize, ask("web", paramDetails, `[{"type":"`+name+`"}]`)))
+		if advertised := name != "internal"; advertised != (got.Get("code") != "") {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }

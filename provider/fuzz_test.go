@@ -18,14 +18,14 @@ import (
 // Whatever is sent to /authorize: no panic, no failure of ours, and the browser
 // goes nowhere but to what the client registered.
 func FuzzAuthorizeRequest(f *testing.F) {
-	r := newRig(f)
+	r := detailsRig(f)
 	ctx := context.Background()
 	for _, seed := range []string{
 		ask("web").Encode(),
 		ask("web", "claims", `{"id_token":{"acr":{"essential":true,"values":["a"]},"sub":{"value":"x"}}}`, "prompt", "none", "max_age", "0").Encode(),
 		ask("native", "redirect_uri", "http://127.0.0.1:99/cb", "response_mode", "form_post").Encode(),
 		ask("two", "response_type", "id_token", "resource", "https://api.example").Encode(),
-		ask("web", paramDetails, `[{"type":"payment","amount":1,"locations":["https://api.example"]}]`).Encode(),
+		ask("web", paramDetails, `[{"type":"payment","amount":1},{"type":"accounts","actions":["balance"],"locations":["https://api.example"]}]`).Encode(),
 		"client_id=web&redirect_uri=https://portal.example/cb&id_token_hint=a.b.c",
 		"client_id=web&client_id=web&redirect_uri=%ff", "%zz", "a;b", "client_id=%00",
 	} {
