@@ -176,8 +176,8 @@ func (in ChangeApplication) check(found *mistakes) (fields []string) {
 		fields = append(fields, "challenge_after_enrolment")
 	}
 	if in.DetailTypes != nil {
-		fields = append(fields, "authorization_details_types")
-		found.detailTypes("authorization_details_types", *in.DetailTypes)
+		fields = append(fields, detailTypesKey)
+		found.detailTypes(detailTypesKey, *in.DetailTypes)
 	}
 	if in.SessionMaxAge != nil {
 		fields = append(fields, "session_max_age")

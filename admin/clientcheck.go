@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,7 +26,39 @@ func (a *API) checkClients(c call) (List[ClientCheck], error) {
 		return List[ClientCheck]{}, err
 	}
 	rows, next, err := a.Store.Clients(c.ctx, "", p)
-	return list(rows, next, a.viewCheck), err
+	if err != nil {
+		return List[ClientCheck]{}, err
+	}
+	out := list(rows, next, a.viewCheck)
+	for i, row := range rows {
+		if err := a.checkDetails(c.ctx, row, &out.Items[i]); err != nil {
+			return List[ClientCheck]{}, err
+		}
+	}
+	return out, nil
+}
+
+// checkDetails: types of authorization details that the client may ask for and
+// nobody describes, and those that nobody is asked for.
+func (a *API) checkDetails(ctx context.Context, c store.Client, out *ClientCheck) error {
+	names, _ := c.Settings[detailTypesKey].([]any)
+	if len(names) == 0 {
+		return nil
+	}
+	app, err := a.Store.Application(ctx, c.ApplicationID)
+	if err != nil {
+		return fmt.Errorf("load application %q: %w", c.ApplicationID, err)
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(app.DetailTypes, func(t store.DetailType) bool { return t.Type == name })
+		switch {
+		case i < 0:
+			out.Lacks = append(out.Lacks, fmt.Sprintf("%s: the application does not describe %v", detailTypesKey, name))
+		case app.DetailTypes[i].Consent == store.ConsentSkip:
+			out.Doors = append(out.Doors, fmt.Sprintf("%s: %v is granted without asking anybody", detailTypesKey, name))
+		}
+	}
+	return nil
 }
 
 func (a *API) viewCheck(c store.Client) ClientCheck {

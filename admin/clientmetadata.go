@@ -40,7 +40,7 @@ var metadata = map[string]metadataKind{
 	"backchannel_logout_uri": webValue, "frontchannel_logout_uri": webValue, "policy_uri": webValue, "tos_uri": webValue,
 	"request_uris": listValue,
 	"subject_type": textValue, "sector_identifier_uri": webValue, "initiate_login_uri": webValue,
-	"token_exchange": objectValue, "jwt_bearer_issuers": listValue, "authorization_details_types": listValue,
+	"token_exchange": objectValue, "jwt_bearer_issuers": listValue, detailTypesKey: listValue,
 	"backchannel_token_delivery_mode": textValue, "backchannel_client_notification_endpoint": webValue,
 	"backchannel_authentication_request_signing_alg": textValue,
 	"require_pushed_authorization_requests":          boolValue, "require_signed_request_object": boolValue,

@@ -380,13 +380,21 @@ func TestClientsThatLackSomething(t *testing.T) {
 	for _, c := range []store.Client{
 		{ID: "good", Settings: map[string]any{"profile": "fapi2"}}, {ID: "bad", Settings: map[string]any{"profile": "fapi2"}},
 		{ID: "open", PKCEOptional: true, GrantTypes: []string{"implicit"}, Settings: map[string]any{
-			"token_exchange": map[string]any{"impersonation": true}, "jwt_bearer_issuers": []any{}, "request_object_signing_alg": "none",
+			"authorization_details_types": []any{"quiet", "once", "nowhere"},
+			"token_exchange":              map[string]any{"impersonation": true}, "jwt_bearer_issuers": []any{}, "request_object_signing_alg": "none",
 		}},
 	} {
 		c.ApplicationID = "analytics"
 		if err := r.db.CreateClient(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
+	}
+	_, err := r.db.UpdateApplication(t.Context(), "analytics", func(a *store.Application) error {
+		a.DetailTypes = []store.DetailType{{Type: "quiet", Consent: store.ConsentSkip}, {Type: "once"}}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	var out admin.List[admin.ClientCheck]
 	r.do("GET", "/client-checks", nil, &out)
@@ -397,7 +405,8 @@ func TestClientsThatLackSomething(t *testing.T) {
 	if good, bad := got["good"], got["bad"]; len(good.Lacks) != 0 || good.Profile != "fapi2" || !slices.Equal(bad.Lacks, []string{"jwks: is missing", "profile: fapi2 needs keys"}) {
 		t.Errorf("good %+v, bad %+v", good, bad)
 	}
-	if open := got["open"]; len(open.Doors) != 6 || len(open.Lacks) != 0 || len(got["good"].Doors) != 0 {
+	if open := got["open"]; len(open.Doors) != 7 || !strings.Contains(open.Doors[6], "quiet is granted") ||
+		!slices.Equal(open.Lacks, []string{"authorization_details_types: the application does not describe nowhere"}) || len(got["good"].Doors) != 0 {
 		t.Errorf("open %+v", open)
 	}
 }

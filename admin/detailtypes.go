@@ -11,6 +11,10 @@ import (
 	"anteroom/store"
 )
 
+// detailTypesKey names the types that an application describes, and those that a
+// client may ask for (RFC 9396 section 10).
+const detailTypesKey = "authorization_details_types"
+
 // Bounds of what an application describes for authorization_details (RFC 9396):
 // what a person can read on one page.
 const (
