@@ -46,7 +46,7 @@ func newAdvertised(t testing.TB) *advertised {
 	roots.AddCert(ca.cert)
 	a.cert = ca.issue(nil)
 	a.rig = backchannelRig(t, everything, func(o *Options) {
-		o.Fetch = fetcher
+		o.Fetch, o.Documents.Fetch = fetcher, fetcher
 		o.MutualTLS.Roots, o.MutualTLS.Header, o.MutualTLS.Proxies = roots, certHeader, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	})
 	a.doc, a.made = a.get(PathDiscovery, nil).json, a.now()

@@ -196,6 +196,13 @@ var advertisedUses = map[string]func(a *advertised, value string){
 		got := a.answer("keyed", "request_uri", a.site+"/other")
 		a.want(got.Get("error") == "invalid_request_uri", "%v", got)
 	},
+	"client_id_metadata_document_supported=true": func(a *advertised, _ string) {
+		id := a.site + "/client.json"
+		a.mu.Lock()
+		a.request = jsonOf(a.t, object{"client_id": id, "redirect_uris": []string{callback}})
+		a.mu.Unlock()
+		a.want(a.answer(id, "scope", "").Has("code"), "no code")
+	},
 	"require_signed_request_object=false":         func(a *advertised, _ string) { a.want(a.answer("web").Has("code"), "no code") },
 	"require_pushed_authorization_requests=false": func(a *advertised, _ string) { a.want(a.answer("web").Has("code"), "no code") },
 

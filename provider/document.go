@@ -52,7 +52,9 @@ const (
 )
 
 // documentMetadata is what a document may say. What would have us connect to more
-// addresses, show more of a stranger, or lead our links somewhere is not here.
+// addresses, show more of a stranger, or lead our links somewhere is not here. How
+// its answers are signed and encrypted (answerMetadata) counts, too: who wants them
+// encrypted gets none in the clear.
 var documentMetadata = []string{
 	"client_name", "client_uri", "redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types", "scope",
 	"application_type", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "jwks", "jwks_uri",
@@ -167,7 +169,11 @@ func (p *Provider) parseDocument(ctx context.Context, id string, body []byte) (s
 // for many servers: what we do not have is no mistake.
 func documentSays(says map[string]any) map[string]any {
 	in := map[string]any{"token_endpoint_auth_method": "none"}
-	for _, name := range documentMetadata {
+	names := slices.Clone(documentMetadata)
+	for _, f := range answerMetadata() {
+		names = append(names, f.name)
+	}
+	for _, name := range names {
 		if v := says[name]; v != nil && v != "" {
 			in[name] = v
 		}

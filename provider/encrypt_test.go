@@ -142,6 +142,22 @@ func TestEncryptedIDTokensInTheFrontChannel(t *testing.T) {
 	}
 }
 
+// A client that publishes itself is no exception: what it says of encryption is
+// done, or there is no such client.
+func TestPublishedClientsGetEncryptedAnswers(t *testing.T) {
+	r, site := publishing(t, nil)
+	id := site.says(object{"jwks": readerSet(t), encryptedAlg(answerIDToken): "RSA-OAEP"})
+	res := r.post(PathToken, redemption(r.code(ask(id))), publicly(id))
+	decrypt(t, str(res.json["id_token"]), "RSA-OAEP", "A128CBC-HS256")
+	for _, wrong := range []object{{encryptedAlg(answerIDToken): "RSA-OAEP"}, {"jwks": readerSet(t), encryptedAlg(answerIDToken): "RSA1_5"}} {
+		site.says(wrong)
+		r.pass(documentMost + documentStale)
+		if res := r.get(PathAuthorize, ask(id)); res.StatusCode != 400 || res.Header.Get("Location") != "" {
+			t.Errorf("%v: %d", wrong, res.StatusCode)
+		}
+	}
+}
+
 // Whatever a client registers for a key: an answer, or an error of the client's.
 func TestKeysThatAnswersAreEncryptedTo(t *testing.T) {
 	r := newRig(t)

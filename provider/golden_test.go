@@ -188,6 +188,7 @@ func TestGoldenTokensOfOtherGrants(t *testing.T) {
 func everything(o *Options) {
 	open(o)
 	o.RequestURIs, o.FrontChannel, o.SessionManagement = true, FrontChannelRegister, true
+	o.Documents = Documents{Application: "third", Any: true}
 	o.MutualTLS = &MutualTLS{Roots: x509.NewCertPool(), Host: "mtls.id.example"}
 }
 
