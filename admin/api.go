@@ -57,6 +57,9 @@ type Keys interface {
 	// Rotate makes a new key of each algorithm, that signs after lead. Returns
 	// store.ErrConsumed if another node rotated at the same moment.
 	Rotate(ctx context.Context, lead time.Duration) ([]store.SigningKey, error)
+	// Withdraw takes a key out of the ring at once. Returns store.ErrNotFound, and
+	// store.ErrInvalid for one that signs now.
+	Withdraw(ctx context.Context, kid string) error
 }
 
 // Backup writes a consistent copy of the store, taken at one moment, to path.

@@ -46,3 +46,15 @@ func (a *API) rotateKeys(c call, in RotateKeys) (List[Key], error) {
 	}
 	return a.listKeys(c)
 }
+
+func (a *API) withdrawKey(c call) (Done, error) {
+	kid := c.PathValue("key")
+	err := a.Keys.Withdraw(audit.WithActor(c.ctx, c.actor), kid)
+	if errors.Is(err, store.ErrInvalid) {
+		return Done{}, problem(http.StatusConflict, "in-use", "This key signs now. Rotate at once first (anteroom keys rotate --now), then withdraw it.")
+	}
+	if err != nil {
+		return Done{}, notFound(err, "signing key", kid)
+	}
+	return done("The key %s is withdrawn. Tokens that it signed count no more; portals learn it when they read the key set again.", kid)
+}

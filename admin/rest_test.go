@@ -315,3 +315,13 @@ func TestTheSocket(t *testing.T) {
 		t.Errorf("long path: %v", err)
 	}
 }
+
+func TestAStolenKeyIsWithdrawn(t *testing.T) {
+	r := newRig(t)
+	if err := r.db.CreateSigningKey(t.Context(), store.SigningKey{KID: "stolen", Algorithm: "ES256", PublicJWK: []byte(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	r.refuse(409, "DELETE", "/keys/signing", nil)
+	r.do("DELETE", "/keys/stolen", nil, nil)
+	r.refuse(404, "DELETE", "/keys/stolen", nil)
+}

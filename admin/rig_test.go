@@ -38,6 +38,13 @@ type mailer func(ctx context.Context, to string) error
 
 func (m mailer) Test(ctx context.Context, to string) error { return m(ctx, to) }
 
+func (r *ring) Withdraw(ctx context.Context, kid string) error {
+	if kid == "signing" {
+		return store.ErrInvalid
+	}
+	return r.db.DeleteSigningKey(ctx, kid)
+}
+
 // outbox writes messages unsealed, so that the listing has something to show.
 type outbox struct{ db store.Outbox }
 

@@ -67,6 +67,7 @@ func Routes() []Route {
 
 		get("/keys", "List signing keys, oldest first", (*API).listKeys),
 		post("/keys/rotate", "Make new signing keys", (*API).rotateKeys),
+		remove("/keys/{key}", "Withdraw a signing key that was stolen: what it signed counts no more", (*API).withdrawKey),
 		get("/audit", "List audit entries, oldest first", (*API).listAudit, append(paging, "account", "type", "since", "until", "last")...),
 		slow(post("/audit/verify", "Walk the chain of the audit log", (*API).verifyAudit)),
 		get("/mail", "List mail that waits or was given up", (*API).listMail, paging...),

@@ -252,6 +252,35 @@ func (k *Keys) Rotate(ctx context.Context, lead time.Duration) ([]store.SigningK
 	return made, err
 }
 
+// Withdraw takes a key out of the ring for good, before its last token has
+// expired: whoever stole it signs nothing more that is believed here, and nobody
+// who reads the JWKS from now on believes it. Returns store.ErrNotFound, and
+// store.ErrInvalid for a key that signs now: rotate first.
+func (k *Keys) Withdraw(ctx context.Context, kid string) error {
+	rows, err := k.o.Store.SigningKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("load signing keys: %w", err)
+	}
+	i := slices.IndexFunc(rows, func(r store.SigningKey) bool { return r.KID == kid })
+	if i < 0 {
+		return fmt.Errorf("signing key %q: %w", kid, store.ErrNotFound)
+	}
+	if active := activeKey(rows, rows[i].Algorithm, k.now()); active != nil && active.KID == kid {
+		return fmt.Errorf("signing key %q signs now: %w", kid, store.ErrInvalid)
+	}
+	err = k.o.Store.Do(ctx, func(ctx context.Context) error {
+		if err := k.o.Store.DeleteSigningKey(ctx, kid); err != nil {
+			return err
+		}
+		return k.record(ctx, audit.KeyWithdrawn, rows[i])
+	})
+	if err != nil {
+		return fmt.Errorf("withdraw signing key: %w", err)
+	}
+	_, err = k.reload(ctx, 0)
+	return err
+}
+
 // rotation is one new key and what it does to the others.
 type rotation struct {
 	algorithm string

@@ -20,7 +20,7 @@ func (a *app) keysCommand() *cobra.Command {
 	return group("keys", "The keys that sign tokens",
 		`Signing keys are made, published before they sign, replaced and withdrawn by the service
 itself (keys in the configuration).`,
-		a.keysList(), a.keysRotate())
+		a.keysList(), a.keysRotate(), a.keysWithdraw())
 }
 
 func (a *app) keysList() *cobra.Command {
@@ -72,6 +72,27 @@ set longer than its cache time fail until they read it again.`,
 			return err
 		}
 		return a.show(out, func(t *table) { printKeys(t, out.Items) })
+	})
+	return c
+}
+
+func (a *app) keysWithdraw() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "withdraw KID --yes",
+		Short: "Withdraw a stolen key at once",
+		Long: `Withdraw takes a key out of the key set before the last token that it signed has expired: those
+count no more, and neither does what a thief signs. A key that signs now is replaced first, with
+anteroom keys rotate --now. Portals believe it until they read the key set again.`,
+		Example: "  anteroom keys withdraw 5f2d0a7c9b1e4386 --yes",
+		Args:    wants("KID"),
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "yes, withdraw it")
+	c.RunE = a.with(func(ctx context.Context, api *api, args []string) error {
+		if !yes {
+			return fmt.Errorf("withdrawing %s makes tokens worthless that people use now; if it was stolen, add --yes (otherwise it is withdrawn by itself)", args[0])
+		}
+		return a.done(ctx, api, http.MethodDelete, "/keys/"+seg(args[0]), nil)
 	})
 	return c
 }

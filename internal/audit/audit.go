@@ -60,6 +60,7 @@ const (
 	ApplicationRegistered = "application.registered"
 	ApplicationUpdated    = "application.updated"
 	ApplicationDeleted    = "application.deleted"
+	KeyWithdrawn          = "key.withdrawn"
 	InitialTokenCreated   = "registration_token.created" // Details: token, name, uses
 	InitialTokenRevoked   = "registration_token.revoked"
 	ClientRegistered      = "client.registered"

@@ -84,6 +84,7 @@ var Kinds = []Kind{
 	{KeyCreated, "A signing key was made and published.", "kid, algorithm"},
 	{KeyRotated, "A signing key took over.", "kid, algorithm"},
 	{KeyRetired, "A signing key was withdrawn.", "kid, algorithm"},
+	{KeyWithdrawn, "An administrator withdrew a signing key before its time; what it signed counts no more.", "kid, algorithm"},
 	{BackupTaken, "A backup was taken.", ""},
 	{BackupRestored, "The database was opened from a backup: codes, tokens and sessions of before ended.", "taken_at"},
 }
