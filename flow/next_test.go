@@ -126,6 +126,9 @@ func TestNext(t *testing.T) {
 		{rule: "prompt=consent asks a first party, too", in: with(two, func(in *Interaction) { in.Ask.Prompt = []string{"consent"} }), facts: known, step: StepConsent, open: true},
 		{rule: "consent owed, silently", in: Interaction{Ask: Ask{Prompt: []string{"none"}}}, facts: fact(func(f *Facts) { f.Application.Consent, f.Session = store.ConsentOnce, session(-1, "pwd", "mfa") }), err: "consent_required"},
 		{rule: "terms before consent", in: two, facts: fact(func(f *Facts) { f.TermsOwed, f.Application.Consent = true, store.ConsentOnce }), step: StepTerms, open: true},
+		{rule: "a request over the back channel asks for consent as a portal does", in: with(two, func(in *Interaction) { in.Kind = KindBackchannel }), facts: fact(func(f *Facts) { f.Application.Consent = store.ConsentOnce }), step: StepConsent, open: true},
+		{rule: "and is for its person only", in: with(two, func(in *Interaction) { in.Kind, in.Ask.HintSubject = KindBackchannel, "ben" }), facts: known, err: "login_required"},
+		{rule: "and for whoever may enter", in: with(two, func(in *Interaction) { in.Kind, in.ApplicationID = KindBackchannel, "pa" }), facts: fact(func(f *Facts) { f.MayEnter = false }), err: "access_denied"},
 		{rule: "a device asks for consent as a portal does", in: with(two, func(in *Interaction) { in.Kind = KindDevice }), facts: fact(func(f *Facts) { f.Application.Consent = store.ConsentOnce }), step: StepConsent, open: true},
 		{rule: "an activation asks no consent: no client asks for anything", in: with(two, func(in *Interaction) { in.Kind = KindActivation }), facts: fact(func(f *Facts) { f.Application.Consent = store.ConsentAlways }), step: StepFinish, open: true},
 
