@@ -216,7 +216,7 @@ func (p *process) terminate() {
 		}
 	case <-time.After(25 * time.Second):
 		p.t.Errorf("the service did not stop within 25 s after SIGTERM")
-		_ = p.cmd.Process.Kill()
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
 	}
 	p.cmd = nil

@@ -44,15 +44,24 @@ const (
 	crashPassword = "correct horse battery staple"
 )
 
-// startFleet starts one over the databases of dsns, one for each node, which may reach
-// it in different ways; none is one node over a file.
+// startFleet configures and starts one.
 func startFleet(t *testing.T, dsns ...string) *fleet {
+	t.Helper()
+	f := newFleet(t, dsns...)
+	f.start()
+	return f
+}
+
+// newFleet configures one over the database of dsns, one for each node, which may reach
+// it in different ways; none is one node over a file.
+func newFleet(t *testing.T, dsns ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t}
 	port, mail := freePort(t), openMailbox(t)
 	if len(dsns) == 0 {
 		f.nodes = []*process{newProcess(t, mail, port, "")}
 	}
+	r := rotation{}
 	for i, dsn := range dsns {
 		dir := filepath.Join(t.TempDir(), "data")
 		env := []string{fmt.Sprintf("ANTEROOM_LISTEN=127.0.0.1:%d", freePort(t)), "ANTEROOM_STORE=" + dsn}
@@ -60,16 +69,10 @@ func startFleet(t *testing.T, dsns ...string) *fleet {
 			env = append(env, "ANTEROOM_MASTER_KEY_FILE="+filepath.Join(f.nodes[0].dir, "master.key"))
 		}
 		f.nodes = append(f.nodes, newProcess(t, mail, port, dir, env...))
+		r.alive = append(r.alive, f.nodes[i].address)
 		f.dsn = dsn
 	}
-	for _, node := range f.nodes {
-		node.start()
-	}
-	if f.issuer = f.nodes[0].issuer; len(dsns) > 0 {
-		r := rotation{}
-		for _, node := range f.nodes {
-			r.alive = append(r.alive, node.address)
-		}
+	if len(dsns) > 0 {
 		balance(t, strconv.Itoa(port), func() []string {
 			if f.first.Load() {
 				return r.alive
@@ -77,8 +80,17 @@ func startFleet(t *testing.T, dsns ...string) *fleet {
 			return r.next()
 		})
 	}
-	f.furnish()
+	f.issuer = f.nodes[0].issuer
 	return f
+}
+
+// start starts the nodes, and makes the application.
+func (f *fleet) start() {
+	f.t.Helper()
+	for _, node := range f.nodes {
+		node.start()
+	}
+	f.furnish()
 }
 
 // furnish makes an application that asks for a second factor, terms and consent.
@@ -256,7 +268,10 @@ func (p *process) checkLog() {
 func (f *fleet) checkRows() {
 	f.t.Helper()
 	for _, node := range f.nodes {
-		if node.cmd != nil {
+		switch {
+		case node.under != nil:
+			node.kill() // what runs it does not hand signals on
+		case node.cmd != nil:
 			node.terminate()
 		}
 	}
