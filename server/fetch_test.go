@@ -1,10 +1,13 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +67,49 @@ func TestRequestsAreFetchedIfTheOperatorSaysSo(t *testing.T) {
 		resp.Body.Close()
 		if err != nil || !strings.Contains(string(body), c.want) {
 			t.Errorf("want %s: %v %s", c.want, err, body)
+		}
+	}
+}
+
+// Clients that publish themselves are off, and what the configuration says of them
+// is what the provider goes by: hosts by name, or everybody.
+func TestPublishedClientsFollowTheConfiguration(t *testing.T) {
+	for _, c := range []struct {
+		set  config.ClientDocuments
+		on   bool
+		any  bool
+		host string
+	}{
+		{config.Default().Documents, false, false, ""},
+		{config.ClientDocuments{Application: "tools", Hosts: "tool.example  other.example"}, true, false, "other.example"},
+		{config.ClientDocuments{Application: "tools", Hosts: config.DocumentsAny}, true, true, ""},
+	} {
+		cfg := config.Default()
+		cfg.Issuer, cfg.DataDir, cfg.Documents = "http://localhost:8080", t.TempDir(), c.set
+		got := documents(cfg)
+		if got.On() != c.on || got.Any != c.any || (c.host != "" && !slices.Contains(got.Hosts, c.host)) || slices.Contains(got.Hosts, config.DocumentsAny) {
+			t.Errorf("%+v became %+v", c.set, got)
+		}
+		rooms, err := Assemble(cfg, openBolt, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := httptest.NewServer(New(cfg, rooms, slog.New(slog.DiscardHandler)).Handler())
+		res, err := http.Get(web.URL + provider.PathDiscovery)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc map[string]any
+		if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if (doc["client_id_metadata_document_supported"] == true) != c.on {
+			t.Errorf("%+v: advertised %v", c.set, doc["client_id_metadata_document_supported"])
+		}
+		web.Close()
+		if err := rooms.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
