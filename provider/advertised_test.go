@@ -49,6 +49,7 @@ func newAdvertised(t testing.TB) *advertised {
 		o.Fetch, o.Documents.Fetch = fetcher, fetcher
 		o.MutualTLS.Roots, o.MutualTLS.Header, o.MutualTLS.Proxies = roots, certHeader, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	})
+	a.types("analytics", describedTypes[:2]...)
 	a.doc, a.made = a.get(PathDiscovery, nil).json, a.now()
 	self := asJSON(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: a.cert.PublicKey}}})
 	for _, c := range []store.Client{

@@ -196,6 +196,12 @@ var advertisedUses = map[string]func(a *advertised, value string){
 		got := a.answer("keyed", "request_uri", a.site+"/other")
 		a.want(got.Get("error") == "invalid_request_uri", "%v", got)
 	},
+	"authorization_details_types_supported": func(a *advertised, v string) {
+		asked := map[string]string{"payment": payment, "accounts": accounts}[v]
+		id := a.clientWith(map[string]any{settingDetailTypes: []any{v}})
+		got := a.token(redemption(a.code(ask(id, paramDetails, asked))), basic(id))
+		a.want(jsonOf(a.t, got.json[paramDetails]) == asked, "%s", got.text)
+	},
 	"client_id_metadata_document_supported=true": func(a *advertised, _ string) {
 		id := a.site + "/client.json"
 		a.mu.Lock()
