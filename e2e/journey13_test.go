@@ -82,70 +82,86 @@ func TestJourney13ADeviceIsConnected(t *testing.T) {
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab, tv := p.known("ann@acme.example"), open(t), p.television()
-
-		// She types the address and the code, in her own way, and mistypes it first.
-		shown := tv.ask()
-		if _, failure := tv.poll(); failure != "authorization_pending" {
-			t.Errorf("before anybody came: %q", failure)
-		}
-		tab.Open(shown.Address)
-		tab.Press("device-submit", "user_code", "BCDF-GHJK")
-		if p.at(tab, "/device"); !tab.Has("error") {
-			t.Error("an invented code raised no objection")
-		}
-		tab.Press("device-submit", "user_code", strings.ToLower(strings.ReplaceAll(shown.UserCode, "-", " ")))
-		if _, failure := tv.poll(); failure != "authorization_pending" {
-			t.Errorf("typing the code let the device in: %q", failure)
-		}
-		tab.Press("device-confirm")
-		p.signIn(tab, ann)
-		if !tab.Has("device-approved") {
-			t.Fatalf("not approved, but at %s: %s", tab.URL(), tab.Text("error"))
-		}
-		token, failure := tv.poll()
-		if token == "" {
-			t.Fatalf("the device got %q", failure)
-		}
-		if got := p.userinfo(token)["email"]; got != ann.email {
-			t.Errorf("the device was told about %v", got)
-		}
-
-		// Her phone reads the QR code of another one; the link alone lets nobody in.
-		shown = tv.ask()
-		tab.Open(shown.Link)
-		if got := tab.Field("user_code"); got != shown.UserCode {
-			t.Errorf("the link fills in %q, the device shows %q", got, shown.UserCode)
-		}
-		tab.Press("device-submit")
-		if got := tab.Text("device-code"); got != shown.UserCode {
-			t.Errorf("asked about %q, the device shows %q", got, shown.UserCode)
-		}
-		if _, failure := tv.poll(); failure != "authorization_pending" {
-			t.Errorf("opening the link let the device in: %q", failure)
-		}
-		tab.Press("device-confirm")
-		tab.Press("continue-as") // who of those who use this browser
-		if token, failure := tv.poll(); !tab.Has("device-approved") || token == "" {
-			t.Errorf("at %s, the device got %q", tab.URL(), failure)
-		}
-
-		// A link that somebody sent her: she says no.
-		shown = tv.ask()
-		tab.Open(shown.Link)
-		tab.Press("device-submit")
-		tab.Press("device-deny")
-		if !tab.Has("device-denied") {
-			t.Errorf("after no, at %s: %s", tab.URL(), tab.Text("error"))
-		}
-		if _, failure := tv.poll(); failure != "access_denied" {
-			t.Errorf("after no the device got %q", failure)
-		}
-		tab.Open(shown.Link)
-		tab.Press("device-submit")
-		if tab.Has("device-confirm") || !tab.Has("error") {
-			t.Error("a code that was answered is asked about again")
-		}
+		tv.connectedByHand(tab, ann)
+		tv.connectedByLink(tab)
+		tv.keptOut(tab)
 	})
+}
+
+// connectedByHand: she types the address and the code, in her own way, and
+// mistypes it first.
+func (tv *television) connectedByHand(tab Tab, ann *person) {
+	t := tv.p.t
+	t.Helper()
+	shown := tv.ask()
+	if _, failure := tv.poll(); failure != "authorization_pending" {
+		t.Errorf("before anybody came: %q", failure)
+	}
+	tab.Open(shown.Address)
+	tab.Press("device-submit", "user_code", "BCDF-GHJK")
+	if tv.p.at(tab, "/device"); !tab.Has("error") {
+		t.Error("an invented code raised no objection")
+	}
+	tab.Press("device-submit", "user_code", strings.ToLower(strings.ReplaceAll(shown.UserCode, "-", " ")))
+	if _, failure := tv.poll(); failure != "authorization_pending" {
+		t.Errorf("typing the code let the device in: %q", failure)
+	}
+	tab.Press("device-confirm")
+	tv.p.signIn(tab, ann)
+	if !tab.Has("device-approved") {
+		t.Fatalf("not approved, but at %s: %s", tab.URL(), tab.Text("error"))
+	}
+	token, failure := tv.poll()
+	if token == "" {
+		t.Fatalf("the device got %q", failure)
+	}
+	if got := tv.p.userinfo(token)["email"]; got != ann.email {
+		t.Errorf("the device was told about %v", got)
+	}
+}
+
+// connectedByLink: her phone reads the QR code. The link alone lets nobody in.
+func (tv *television) connectedByLink(tab Tab) {
+	t := tv.p.t
+	t.Helper()
+	shown := tv.ask()
+	tab.Open(shown.Link)
+	if got := tab.Field("user_code"); got != shown.UserCode {
+		t.Errorf("the link fills in %q, the device shows %q", got, shown.UserCode)
+	}
+	tab.Press("device-submit")
+	if got := tab.Text("device-code"); got != shown.UserCode {
+		t.Errorf("asked about %q, the device shows %q", got, shown.UserCode)
+	}
+	if _, failure := tv.poll(); failure != "authorization_pending" {
+		t.Errorf("opening the link let the device in: %q", failure)
+	}
+	tab.Press("device-confirm")
+	tab.Press("continue-as") // who of those who use this browser
+	if token, failure := tv.poll(); !tab.Has("device-approved") || token == "" {
+		t.Errorf("at %s, the device got %q", tab.URL(), failure)
+	}
+}
+
+// keptOut: somebody sent her a link, and she says no.
+func (tv *television) keptOut(tab Tab) {
+	t := tv.p.t
+	t.Helper()
+	shown := tv.ask()
+	tab.Open(shown.Link)
+	tab.Press("device-submit")
+	tab.Press("device-deny")
+	if !tab.Has("device-denied") {
+		t.Errorf("after no, at %s: %s", tab.URL(), tab.Text("error"))
+	}
+	if _, failure := tv.poll(); failure != "access_denied" {
+		t.Errorf("after no the device got %q", failure)
+	}
+	tab.Open(shown.Link)
+	tab.Press("device-submit")
+	if tab.Has("device-confirm") || !tab.Has("error") {
+		t.Error("a code that was answered is asked about again")
+	}
 }
 
 // userinfo asks who a token is about.
