@@ -86,7 +86,10 @@ func balance(t *testing.T, port string, order func() []string) *http.Server {
 		return nil, err
 	}
 	balancer := &http.Server{Handler: &httputil.ReverseProxy{
-		Director:  func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", "nodes" },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "nodes", r.In.Host
+			r.SetXForwarded()
+		},
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			w.Header().Set(goneHeader, err.Error())

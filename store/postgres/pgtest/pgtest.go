@@ -116,15 +116,7 @@ func start(o Options) (*Server, error) {
 	if s.bin, err = find(); err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("/tmp", "anteroom-pg-"); err != nil {
-		return nil, err
-	}
-	if os.Getuid() == 0 { // the server refuses to run as root
-		if err := s.unprivileged(); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.keep(); err != nil {
+	if err := s.house(); err != nil {
 		return nil, err
 	}
 	data := filepath.Join(s.dir, "data")
@@ -149,6 +141,19 @@ func start(o Options) (*Server, error) {
 		return nil, err
 	}
 	return s, s.start()
+}
+
+// house makes the folder of a server, and sees to it that nothing is left of it.
+func (s *Server) house() (err error) {
+	if s.dir, err = os.MkdirTemp("/tmp", "anteroom-pg-"); err != nil {
+		return err
+	}
+	if os.Getuid() == 0 { // the server refuses to run as root
+		if err := s.unprivileged(); err != nil {
+			return err
+		}
+	}
+	return s.keep()
 }
 
 // rewrite keeps the owner of a file.
