@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -9,6 +10,8 @@ import (
 
 	"anteroom/store"
 	"anteroom/store/bolt"
+	"anteroom/store/postgres"
+	"anteroom/store/postgres/pgtest"
 	"anteroom/store/storetest"
 )
 
@@ -92,21 +95,48 @@ func TestSoundStorePasses(t *testing.T) {
 func TestEverySeededFaultIsCaught(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
-			for range 5 { // a race is not lost every time
-				var b storetest.Backend
+			f.caught(t, func() storetest.Backend {
 				if f.backend != nil {
-					b = f.backend(t)
-				} else {
-					b = backend(t, f.wrap)
+					return f.backend(t)
 				}
-				if got := record(t, testNamed(t, f.caughtBy), b); len(got) > 0 {
-					t.Logf("caught: %.200s", got[0])
-					return
-				}
-			}
-			t.Errorf("%q did not notice", f.caughtBy)
+				return backend(t, f.wrap)
+			})
 		})
 	}
+}
+
+// The contract notices the same faults over PostgreSQL, where races are spread over
+// two pools.
+func TestEverySeededFaultIsCaughtOverPostgreSQL(t *testing.T) {
+	pgtest.Shared(t)
+	for _, f := range faults {
+		if f.wrap == nil {
+			continue // it is about a file
+		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			f.caught(t, func() storetest.Backend {
+				dsn := pgtest.Database(t)
+				return storetest.Backend{Shared: true, Open: func(o storetest.Options) (store.Store, error) {
+					s, err := postgres.Open(t.Context(), dsn, postgres.Options{MaxFailureKeys: o.MaxFailureKeys, Log: slog.New(slog.DiscardHandler)})
+					if err != nil {
+						return nil, err
+					}
+					return f.wrap(s), nil
+				}}
+			})
+		})
+	}
+}
+
+func (f fault) caught(t *testing.T, open func() storetest.Backend) {
+	for range 5 { // a race is not lost every time
+		if got := record(t, testNamed(t, f.caughtBy), open()); len(got) > 0 {
+			t.Logf("caught: %.200s", got[0])
+			return
+		}
+	}
+	t.Errorf("%q did not notice", f.caughtBy)
 }
 
 func TestNamesOfTestsAreUnique(t *testing.T) {

@@ -28,7 +28,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	// After the copy was made: promoted, the standby must not wait for one of its own.
 	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
 	for range 200 {
-		if s.text(t, "SELECT coalesce(max(sync_state), 'none') FROM pg_stat_replication") == "sync" {
+		if s.Text(t, "postgres", "SELECT coalesce(max(sync_state), 'none') FROM pg_stat_replication") == "sync" {
 			return b
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -94,11 +94,12 @@ func (s *Server) Terminate(t testing.TB) {
 	s.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'anteroom'")
 }
 
-func (s *Server) text(t testing.TB, query string) (out string) {
+// Text asks a database for one text.
+func (s *Server) Text(t testing.TB, database, query string) (out string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
+	conn, err := pgx.Connect(ctx, s.DSN(database))
 	if err != nil {
 		t.Fatal(err)
 	}
