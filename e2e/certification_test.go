@@ -208,3 +208,22 @@ func TestRequestsAndCodesOfASuite(t *testing.T) {
 		t.Errorf("its refresh token: %v", err)
 	}
 }
+
+// OpenID Connect Registration section 2: the links and the logo of a client are on
+// the sign-in page, for people to look at before they type a password.
+func TestTheSignInPageShowsWhatTheClientSaysOfItself(t *testing.T) {
+	p := start(t)
+	s := &suite{product: p, rp: p.party(demo.PCC), v: NewVisitor()}
+	p.do(http.MethodPatch, "/applications/"+demo.PCC, map[string]any{"logo_url": "https://pcc.example/logo.png"}, nil)
+	p.do(http.MethodPatch, "/clients/"+s.rp.ClientID, map[string]any{"metadata": map[string]any{
+		"policy_uri": "https://pcc.example/privacy?a=1&b=2", "tos_uri": "https://pcc.example/terms",
+	}}, nil)
+	s.asks(oauth2.GenerateVerifier())
+	for _, want := range []string{
+		`id="portal-links"`, `href="https://pcc.example/privacy?a=1&amp;b=2"`, `href="https://pcc.example/terms"`, `src="https://pcc.example/logo.png"`,
+	} {
+		if page := s.v.Source(); !strings.Contains(page, want) {
+			t.Errorf("the sign-in page lacks %s:\n%s", want, page)
+		}
+	}
+}
