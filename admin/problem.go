@@ -108,7 +108,7 @@ func asProblem(err error) *Problem {
 	}
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
-		p := problem(http.StatusServiceUnavailable, "unavailable", "The store cannot write or read now. Nothing was changed. Look at the log of the service, and try again.")
+		p := problem(http.StatusServiceUnavailable, "unavailable", "The store cannot write or read now. The log of the service has the reason. Look at what came of the request before trying again.")
 		p.retryAfter, p.cause = 5, err
 		return p
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -56,7 +56,7 @@ func TestAStandbyIsPromotedInTheMiddleOfALoad(t *testing.T) {
 	wrong := f.begin(people, storeGoes)
 	f.awaitAnswers(50)
 	primary.Kill(t)
-	f.red("")
+	f.red("takes writes; promote a standby")
 	standby.Promote(t)
 	f.green()
 	f.awaitAnswers(20)

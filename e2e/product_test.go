@@ -342,15 +342,23 @@ func (p *product) nextCode(secret string) string {
 	return p.code(secret)
 }
 
+// portsFrom is where this process begins to look for ports; lastPort is how many it
+// looked at.
+var (
+	portsFrom = mathrand.IntN(20000)
+	lastPort  atomic.Int64
+)
+
 // freePort returns one below those that systems give to outgoing connections: it
-// must still be free when somebody listens there, and again after a restart.
+// must still be free when somebody listens there, and again after a restart. No two
+// calls return the same one.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+mathrand.IntN(20000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().(*net.TCPAddr).Port
+	for range 1000 {
+		port := 10000 + (portsFrom+int(lastPort.Add(1)))%20000
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
 		}
 	}
 	t.Fatal("no port is free")

@@ -43,10 +43,12 @@ func TestABadDatabaseStopsTheStart(t *testing.T) {
 	}
 	theirs := server.Database(t)
 	server.Exec(t, pgtest.Name(theirs), "CREATE TABLE theirs (id int)")
+	server.Exec(t, "postgres", "CREATE ROLE secured LOGIN PASSWORD '"+secret+"'")
 	mail := openMailbox(t)
 	for _, c := range []struct{ name, dsn, want string }{
 		{"not a database", "mysql://ann:" + secret + "@db/x", "neither a file nor a PostgreSQL database"},
 		{"unreachable", fmt.Sprintf("postgres://ann:%s@127.0.0.1:%d/x?sslmode=disable", secret, freePort(t)), "cannot be reached"},
+		{"a wrong password", strings.Replace(server.DSN("postgres"), "anteroom@", "secured:wrong-"+secret+"@", 1), `refuses the password of user "secured"`},
 		{"unknown database", server.DSN("nowhere"), "create it"},
 		{"not ours", theirs, "none says that they are Anteroom's"},
 		{"a newer schema", made("UPDATE anteroom_schema SET version = 99"), "written by a newer Anteroom"},

@@ -68,7 +68,7 @@ func asRefusal(err error) *refusal {
 		return known
 	}
 	if errors.Is(err, store.ErrUnavailable) {
-		return refuse("temporarily_unavailable", "The server cannot answer now and nothing was changed. Try again in a moment.").
+		return refuse("temporarily_unavailable", "The server cannot answer now. Try again in a moment.").
 			withStatus(http.StatusServiceUnavailable).because(err)
 	}
 	if known, ok := errors.AsType[*fosite.RFC6749Error](err); ok {

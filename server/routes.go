@@ -203,7 +203,7 @@ func classify(err error) *web.Problem {
 	if errors.Is(err, store.ErrUnavailable) {
 		return &web.Problem{
 			Status: http.StatusServiceUnavailable, Heading: "Please try again in a moment", RetryAfter: 5,
-			Sentence: "We could not save anything just now, so nothing was changed. Wait a few seconds and send the page again.",
+			Sentence: "We cannot save anything just now. Wait a few seconds and send the page again.",
 			Cause:    err,
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -30,6 +32,9 @@ func refuse(config *pgxpool.Config, err error) error {
 	}
 	c := config.ConnConfig
 	where := fmt.Sprintf("%s:%d", c.Host, c.Port)
+	if all := hosts(c); len(all) > 1 && (errors.Is(err, pgconn.ErrReadOnlyConnection) || unreached(err)) {
+		return fmt.Errorf("none of the database servers %s takes writes; promote a standby, or start the primary: this node finds it by itself", strings.Join(all, ", "))
+	}
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
 		return errReadOnly
 	}
@@ -82,6 +87,24 @@ func cause(err error) error {
 		}
 		err = inner
 	}
+}
+
+// hosts are the servers that a connection string names.
+func hosts(c *pgx.ConnConfig) (all []string) {
+	all = []string{fmt.Sprintf("%s:%d", c.Host, c.Port)}
+	for _, f := range c.Fallbacks { // the same host, too, with and without TLS
+		if one := fmt.Sprintf("%s:%d", f.Host, f.Port); !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// unreached tells whether no server answered at all.
+func unreached(err error) bool {
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	return connecting && !answered
 }
 
 // saysPoolSize tells whether a connection string bounds the pool itself.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -300,11 +301,20 @@ func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 	}
 }
 
+// ports is how many this process looked at, from a place of its own.
+var (
+	ports     atomic.Int64
+	portsFrom = rand.IntN(2000)
+)
+
+// freePort returns one below those that systems give to outgoing connections, which
+// could take it before the server does, or while it is stopped.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 1000 {
+		port := 30_000 + (portsFrom+int(ports.Add(1)))%2000
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port is free")
 }
