@@ -134,41 +134,76 @@ func asksForDetails(app store.Application, g store.Grant) bool {
 // everything else there, they change while the service runs.
 type described struct {
 	mu       sync.Mutex
-	at       time.Time
+	at       time.Time // looked then
+	looking  bool      // somebody is
 	types    []string
 	document document
 }
 
-// describedFor is how long a node may not know of a change.
-const describedFor = time.Second
+// How long a node may not know of a change, and how long one request waits to learn
+// of it: others are answered meanwhile with what was true a moment ago, also when
+// the store is away.
+const (
+	describedFor    = time.Second
+	describedWithin = time.Second
+)
 
-// discoveryNow returns the discovery document, with
-// authorization_details_types_supported if there are any (RFC 9396 section 10).
-func (p *Provider) discoveryNow(ctx context.Context) (document, error) {
-	d, now := &p.described, p.now()
+// describe makes discovery for the first time.
+func (p *Provider) describe(ctx context.Context) (err error) {
+	d := &p.described
+	if d.types, err = p.allDetailTypes(ctx); err != nil {
+		return err
+	}
+	d.at = p.now()
+	d.document, err = p.describing(d.types)
+	return err
+}
+
+// describing is discovery with authorization_details_types_supported, if there are
+// any (RFC 9396 section 10).
+func (p *Provider) describing(types []string) (document, error) {
+	m := p.features()
+	if len(types) > 0 {
+		m[settingDetailTypes+"_supported"] = types
+	}
+	return newDocument(m)
+}
+
+// look returns the document, and whether the caller is the one to look again.
+func (d *described) look(now time.Time) (document, []string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.document.body != nil && now.Sub(d.at) < describedFor && !now.Before(d.at) {
-		return d.document, nil
+	fresh := now.Sub(d.at) < describedFor && !now.Before(d.at)
+	if fresh || d.looking {
+		return d.document, nil, false
 	}
-	types, err := p.allDetailTypes(ctx)
-	if err != nil && d.document.body != nil {
-		return d.document, nil // what was true a moment ago
+	d.looking = true
+	return d.document, d.types, true
+}
+
+func (d *described) looked(now time.Time, types []string, made document) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.looking, d.at, d.types, d.document = false, now, types, made
+}
+
+// discoveryNow returns the discovery document.
+func (p *Provider) discoveryNow(ctx context.Context) document {
+	known, types, mine := p.described.look(p.now())
+	if !mine {
+		return known
 	}
-	if err != nil {
-		return document{}, err
+	defer func() { p.described.looked(p.now(), types, known) }()
+	within, cancel := context.WithTimeout(ctx, describedWithin)
+	defer cancel()
+	found, err := p.allDetailTypes(within)
+	if err != nil || slices.Equal(found, types) {
+		return known
 	}
-	if d.document.body == nil || !slices.Equal(types, d.types) {
-		m := p.features()
-		if len(types) > 0 {
-			m[settingDetailTypes+"_supported"] = types
-		}
-		if d.document, err = newDocument(m); err != nil {
-			return document{}, err
-		}
+	if made, err := p.describing(found); err == nil {
+		known, types = made, found
 	}
-	d.at, d.types = now, types
-	return d.document, nil
+	return known
 }
 
 func (p *Provider) allDetailTypes(ctx context.Context) ([]string, error) {

@@ -347,6 +347,7 @@ func TestDiscoverySaysWhichDetailsThereAre(t *testing.T) {
 	}
 	r.types("analytics", store.DetailType{Type: "payment"}, store.DetailType{Type: "accounts"})
 	r.types("third", store.DetailType{Type: "payment"})
+	r.pass(describedFor)
 	before := r.db.Commits()
 	for _, path := range []string{PathDiscovery, PathOAuthServer} {
 		if got := list(t, r.get(path, nil).json[settingDetailTypes+"_supported"]); !slices.Equal(got, []string{"accounts", "payment"}) {
@@ -363,5 +364,27 @@ func TestDiscoverySaysWhichDetailsThereAre(t *testing.T) {
 		if advertised := name != "internal"; advertised != (got.Get("code") != "") {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// While somebody waits for a store that does not answer, everybody else gets what
+// was known; afterwards the change is seen.
+func TestDiscoveryWaitsForNoStore(t *testing.T) {
+	d := &described{document: document{body: []byte("old")}}
+	now := time.Now()
+	if _, _, mine := d.look(now); !mine {
+		t.Fatal("nobody looks")
+	}
+	for range 3 {
+		if got, _, mine := d.look(now.Add(time.Hour)); mine || string(got.body) != "old" {
+			t.Errorf("a second one waits as well: %s %v", got.body, mine)
+		}
+	}
+	d.looked(now, nil, document{body: []byte("new")})
+	if got, _, mine := d.look(now.Add(describedFor / 2)); mine || string(got.body) != "new" {
+		t.Errorf("after it: %s %v", got.body, mine)
+	}
+	if _, _, mine := d.look(now.Add(describedFor)); !mine {
+		t.Error("nobody looks again")
 	}
 }

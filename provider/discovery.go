@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -88,10 +87,5 @@ func (p *Provider) Discovery(w http.ResponseWriter, r *http.Request) {
 	if cors(w, r, http.MethodGet, http.MethodHead) || !p.only(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	d, err := p.discoveryNow(r.Context())
-	if err != nil {
-		p.fail(w, r, fmt.Errorf("discovery document: %w", err))
-		return
-	}
-	d.serve(w, r)
+	p.discoveryNow(r.Context()).serve(w, r)
 }

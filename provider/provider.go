@@ -204,6 +204,9 @@ func New(o Options) (*Provider, error) {
 		p.documents.Fetch = documentFetcher(o.Now)
 	}
 	p.fosite = p.compose()
+	if err := p.describe(context.Background()); err != nil {
+		return nil, fmt.Errorf("make the discovery document: %w", err)
+	}
 	return p, nil
 }
 
