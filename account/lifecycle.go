@@ -50,14 +50,15 @@ func (a *Accounts) end(ctx context.Context, accountID, why string) (map[string]s
 // opened ends. Returns store.ErrNotFound.
 func (a *Accounts) Disable(ctx context.Context, accountID, by string) error {
 	return a.Store.Do(ctx, func(ctx context.Context) error {
+		var before store.AccountState
 		if _, err := a.update(ctx, accountID, func(acct *store.Account) error {
-			acct.State = store.AccountDisabled
+			before, acct.State = acct.State, store.AccountDisabled
 			return nil
 		}); err != nil {
 			return err
 		}
 		ended, err := a.end(ctx, accountID, "account disabled")
-		if err != nil {
+		if err != nil || before == store.AccountDisabled { // a second time is no event
 			return err
 		}
 		return a.record(ctx, store.AuditEvent{Type: audit.AccountDisabled, Actor: by, AccountID: accountID, Details: ended})
@@ -68,7 +69,9 @@ func (a *Accounts) Disable(ctx context.Context, accountID, by string) error {
 // password. One whose password was invalidated still has to choose a new one. What was ended stays ended. Returns store.ErrNotFound.
 func (a *Accounts) Enable(ctx context.Context, accountID, by string) error {
 	return a.Store.Do(ctx, func(ctx context.Context) error {
+		var before store.AccountState
 		if _, err := a.update(ctx, accountID, func(acct *store.Account) error {
+			before = acct.State
 			switch {
 			case acct.State != store.AccountDisabled:
 			case acct.PasswordHash == "" && acct.PasswordChangedAt.IsZero():
@@ -77,7 +80,7 @@ func (a *Accounts) Enable(ctx context.Context, accountID, by string) error {
 				acct.State = store.AccountActive
 			}
 			return nil
-		}); err != nil {
+		}); err != nil || before != store.AccountDisabled {
 			return err
 		}
 		return a.record(ctx, store.AuditEvent{Type: audit.AccountEnabled, Actor: by, AccountID: accountID})

@@ -296,3 +296,19 @@ func TestSealedSecretsOpenForTheirAccountOnly(t *testing.T) {
 		t.Errorf("another account: %v", err)
 	}
 }
+
+// An operator who got no answer asks again. The log says what happened, once.
+func TestDisablingAndEnablingTwiceAreOneEventEach(t *testing.T) {
+	r := newRig(t)
+	ann := r.member("ann@acme.example")
+	r.must(r.Enable(r.ctx(), ann.ID, account.Operator)) // she was
+	for range 2 {
+		r.must(r.Disable(r.ctx(), ann.ID, account.Operator))
+	}
+	for range 2 {
+		r.must(r.Enable(r.ctx(), ann.ID, account.Operator))
+	}
+	if got := r.events(ann.ID); !slices.Equal(got, []string{audit.AccountDisabled, audit.AccountEnabled}) {
+		t.Errorf("audit %v", got)
+	}
+}
