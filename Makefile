@@ -63,8 +63,9 @@ test: deps check interop ## everything: checks, then all tests with the race det
 	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 30m ./...
 
 .PHONY: test-stores
-test-stores: deps ## the stores alone: the contract and the faults on both, the journeys on two nodes over PostgreSQL
+test-stores: deps ## the stores alone: the contract and the faults on both, kills and failovers under load, the journeys on two nodes over PostgreSQL
 	ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 20m ./store/...
+	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Nth|Killed|Database|Standby|History|MasterKey|ANodeThatGoes' ./e2e
 	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Journey|One' -skip Nth ./e2e
 
 .PHONY: shots
