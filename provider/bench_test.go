@@ -25,7 +25,7 @@ func serve(b *testing.B, h http.HandlerFunc, form url.Values, who as) {
 	}
 }
 
-// The figure of issue 4: a token by client credentials costs at most 2.5 times
+// A token by client credentials is to cost at most 2.5 times an empty request and
 // the signature in it.
 func BenchmarkClientCredentials(b *testing.B) {
 	r := newRig(b)
