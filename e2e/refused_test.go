@@ -43,7 +43,7 @@ func TestABadDatabaseStopsTheStart(t *testing.T) {
 	}
 	theirs := server.Database(t)
 	server.Exec(t, pgtest.Name(theirs), "CREATE TABLE theirs (id int)")
-	server.Exec(t, "postgres", "CREATE ROLE secured LOGIN PASSWORD '"+secret+"'")
+	server.Exec(t, "postgres", "DROP ROLE IF EXISTS secured", "CREATE ROLE secured LOGIN PASSWORD '"+secret+"'")
 	mail := openMailbox(t)
 	for _, c := range []struct{ name, dsn, want string }{
 		{"not a database", "mysql://ann:" + secret + "@db/x", "neither a file nor a PostgreSQL database"},

@@ -17,7 +17,8 @@ const secret = "s3cr3t-pa55"
 func TestOpenRefusesWithASentence(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
-	server.Exec(t, "postgres", "CREATE ROLE secured LOGIN PASSWORD '"+secret+"'", "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+	server.Exec(t, "postgres", "DROP DATABASE IF EXISTS ascii", "DROP ROLE IF EXISTS secured",
+		"CREATE ROLE secured LOGIN PASSWORD '"+secret+"'", "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
 	as := func(user, database string) string {
 		return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", user, secret, server.Addr(), database)
 	}
