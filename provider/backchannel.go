@@ -100,14 +100,11 @@ func (p *Provider) AuthenticateBackchannel(w http.ResponseWriter, r *http.Reques
 
 func (p *Provider) authenticateBackchannel(r *http.Request) (*backchannelAnswer, error) {
 	ctx := r.Context()
-	form, err := readStrict(r)
+	c, form, spends, err := p.authenticated(r)
 	if err != nil {
 		return nil, err
 	}
-	b := &backchannel{form: form}
-	if b.client, b.spends, err = p.identify(ctx, r, form); err != nil {
-		return nil, err
-	}
+	b := &backchannel{client: c, form: form, spends: spends}
 	answer, err := p.prepareBackchannel(ctx, b)
 	if err == nil {
 		err = p.keepBackchannel(ctx, b)

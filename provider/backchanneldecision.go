@@ -35,13 +35,7 @@ func (p *Provider) admitBackchannel(ctx context.Context, x *exchange) error {
 
 // settleBackchannel uses the request up: of any number of polls one gets tokens.
 func (p *Provider) settleBackchannel(ctx context.Context, x *exchange) error {
-	_, err := p.store.UpdateBackchannel(ctx, x.waits, func(b *store.Backchannel) error {
-		if !b.UsedAt.IsZero() {
-			return store.ErrConsumed
-		}
-		b.UsedAt = x.now
-		return nil
-	})
+	_, err := p.store.UpdateBackchannel(ctx, x.waits, func(b *store.Backchannel) error { return useUp(&b.UsedAt, x.now) })
 	if err != nil {
 		return err
 	}

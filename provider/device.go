@@ -156,13 +156,7 @@ func (p *Provider) admitDevice(ctx context.Context, x *exchange) error {
 
 // settleDevice uses the device code up: of any number of polls one gets tokens.
 func (p *Provider) settleDevice(ctx context.Context, x *exchange) error {
-	_, err := p.store.UpdateDevice(ctx, x.waits, func(d *store.Device) error {
-		if !d.UsedAt.IsZero() {
-			return store.ErrConsumed
-		}
-		d.UsedAt = x.now
-		return nil
-	})
+	_, err := p.store.UpdateDevice(ctx, x.waits, func(d *store.Device) error { return useUp(&d.UsedAt, x.now) })
 	if err != nil {
 		return err
 	}

@@ -57,11 +57,7 @@ func (p *Provider) PushAuthorization(w http.ResponseWriter, r *http.Request) {
 
 func (p *Provider) pushAuthorization(r *http.Request) (*pushedAnswer, error) {
 	ctx := r.Context()
-	form, err := readStrict(r)
-	if err != nil {
-		return nil, err
-	}
-	c, values, err := p.identify(ctx, r, form)
+	c, form, values, err := p.authenticated(r)
 	if err != nil {
 		return nil, err
 	}

@@ -67,13 +67,18 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
+// authenticated reads the form of a request and finds out which client sent it.
+// What it returns besides is used up with the request.
+func (p *Provider) authenticated(r *http.Request) (c store.Client, form url.Values, values []spend, err error) {
+	if form, err = readStrict(r); err == nil {
+		c, values, err = p.identify(r.Context(), r, form)
+	}
+	return c, form, values, err
+}
+
 func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
 	ctx := r.Context()
-	form, err := readStrict(r)
-	if err != nil {
-		return nil, err
-	}
-	c, values, err := p.identify(ctx, r, form)
+	c, form, values, err := p.authenticated(r)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,15 @@ func (p *Provider) admitWaiting(ctx context.Context, x *exchange, w waiting) err
 	return x.narrow()
 }
 
+// useUp marks what is good for tokens once. Of any number of callers one succeeds.
+func useUp(used *time.Time, now time.Time) error {
+	if !used.IsZero() {
+		return store.ErrConsumed
+	}
+	*used = now
+	return nil
+}
+
 // settleWaiting adds the first refresh token to a request that was used up.
 func (p *Provider) settleWaiting(ctx context.Context, x *exchange, event string) error {
 	if x.next != nil {
