@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ type options struct {
 	rounds   int
 	accounts int
 	only     string
+	store    string
 	keep     bool
 }
 
@@ -41,6 +43,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the loads are run; medians are reported")
 	flag.IntVar(&o.accounts, "accounts", 1500, "how many people there are; each signs in once in 30 seconds at most")
 	flag.StringVar(&o.only, "only", "", "run only the loads whose name contains this")
+	flag.StringVar(&o.store, "store", "", "measure on one store alone, file or postgres; empty: both")
 	flag.BoolVar(&o.keep, "keep", false, "leave the server's folder behind, and say where it is")
 	flag.StringVar(&emptyAddress, "empty", "", "serve a handler that does nothing at this address: what the product is compared to")
 	flag.Parse()
@@ -94,51 +97,70 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	return nil
 }
 
-func measure(ctx context.Context, o options, binary, dir string, progress io.Writer) (r *Report, err error) {
+// Stores that can be measured alone.
+const (
+	onFile     = "file"
+	onPostgres = "postgres"
+)
+
+func measure(ctx context.Context, o options, binary, dir string, progress io.Writer) (*Report, error) {
 	say := func(what string) { fmt.Fprintf(progress, "%s %s\n", time.Now().Format(time.TimeOnly), what) }
+	if o.store != "" && o.store != onFile && o.store != onPostgres {
+		return nil, fmt.Errorf("-store is %q, want %s or %s", o.store, onFile, onPostgres)
+	}
 	info, err := os.Stat(binary)
 	if err != nil {
 		return nil, err
 	}
+	version, err := exec.CommandContext(ctx, binary, "version").Output()
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{About: newAbout(shortVersion(string(version)), o.rounds, o.time, o.accounts)}
+	r.add("binary, stripped", float64(info.Size())/megabyte, "MB", 40)
+	if o.store != onPostgres {
+		if err := r.file(ctx, o, binary, dir, say); err != nil {
+			return nil, err
+		}
+	}
+	if o.store != onFile {
+		return r, r.postgres(ctx, o, binary, filepath.Join(dir, "postgres"), say)
+	}
+	return r, nil
+}
+
+// file measures the product over its default store.
+func (r *Report) file(ctx context.Context, o options, binary, dir string, say func(string)) error {
 	p, err := Install(ctx, binary, dir, "")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	version, err := p.Command(ctx, nil, "version")
-	if err != nil {
-		return nil, err
-	}
-	r = &Report{About: newAbout(shortVersion(string(version)), o.rounds, o.time, o.accounts)}
-	r.add("binary, stripped", float64(info.Size())/megabyte, "MB", 40)
-	defer func() { err = errors.Join(err, p.Stop()) }()
+	defer func() { _ = p.Stop() }() // after an error; the log is named there
 
 	say("start and idle memory")
 	if err := r.starts(ctx, p); err != nil {
-		return nil, err
+		return err
 	}
 	say("moving people in")
 	b := &Bench{Product: p}
 	portal, people, err := p.Move(ctx, o.accounts, "RS256")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.Portal, b.Crowd = portal, newCrowd(people)
 	if err := r.memory(p, "memory after moving people in, %s"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.commits(ctx, r, say); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := p.Start(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.underLoad(ctx, r, o, say); err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.Stop(); err != nil {
-		return nil, err
-	}
-	return r, r.postgres(ctx, o, binary, filepath.Join(dir, "postgres"), say)
+	return p.Stop()
 }
 
 // shortVersion takes the version from "anteroom v1.2.3 ...".

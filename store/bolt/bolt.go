@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"anteroom/store"
+	"anteroom/store/gather"
 
 	bbolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -56,10 +56,8 @@ type Store struct {
 	holder *holder
 	commit func(*bbolt.Tx) error // (*bbolt.Tx).Commit; tests put faults here
 
-	submitting sync.RWMutex // held for reading while a unit is put into the queue
-	closed     bool
-	queue      chan *request
-	stopped    chan struct{} // closed when the writer has ended
+	queue   *gather.Queue[*request]
+	stopped chan struct{} // closed when the writer has ended
 
 	commits atomic.Int64
 	full    atomic.Pointer[error] // the last commit found no space
@@ -92,7 +90,7 @@ func Open(path string, opts Options) (*Store, error) {
 	s := &Store{
 		path: path, now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys, fault: opts.Fault,
 		commit:  (*bbolt.Tx).Commit,
-		queue:   make(chan *request, maxGroup),
+		queue:   gather.New[*request](maxGroup),
 		stopped: make(chan struct{}),
 	}
 	if s.now == nil {
@@ -327,13 +325,7 @@ func (s *Store) probe(t tx) error {
 // Close finishes the units that are waiting and closes the file. Units that come
 // later get ErrUnavailable.
 func (s *Store) Close() error {
-	s.submitting.Lock()
-	first := !s.closed
-	s.closed = true
-	if first {
-		close(s.queue)
-	}
-	s.submitting.Unlock()
+	first := s.queue.Close()
 	<-s.stopped
 	if !first {
 		return nil

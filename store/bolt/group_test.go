@@ -36,9 +36,9 @@ func gated(s *Store) *gate {
 // waitQueued waits until n units are in the queue.
 func waitQueued(t *testing.T, s *Store, n int) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); len(s.queue) < n; runtime.Gosched() {
+	for end := time.Now().Add(10 * time.Second); s.queue.Len() < n; runtime.Gosched() {
 		if time.Now().After(end) {
-			t.Fatalf("%d units are waiting, want %d", len(s.queue), n)
+			t.Fatalf("%d units are waiting, want %d", s.queue.Len(), n)
 		}
 	}
 }

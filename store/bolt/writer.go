@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"syscall"
+
+	"anteroom/store/gather"
 
 	bbolt "go.etcd.io/bbolt"
 )
@@ -20,17 +20,9 @@ const maxGroup = 1024
 // request is a unit on its way through the writer.
 type request struct {
 	ops      []op
-	state    atomic.Int32
 	err      error
 	panicked string
-	done     chan struct{}
 }
-
-const (
-	waiting   int32 = iota
-	taken           // the writer has it: its caller waits for the outcome
-	abandoned       // its caller went away before that
-)
 
 var errEnded = errors.New("the function given to the store ended its goroutine")
 
@@ -46,39 +38,19 @@ func (s *Store) submit(ctx context.Context, ops []op) error {
 	if err := s.fault(FaultCommit); err != nil {
 		return err
 	}
-	r := &request{ops: ops, done: make(chan struct{})}
-	if err := s.enqueue(ctx, r); err != nil {
+	r := &request{ops: ops}
+	err := s.queue.Submit(ctx, r)
+	switch {
+	case errors.Is(err, gather.ErrClosed):
+		return unavailable(errors.New("the database is closed"))
+	case err != nil:
 		return err
-	}
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		if r.state.CompareAndSwap(waiting, abandoned) {
-			return ctx.Err()
-		}
-		<-r.done
-	}
-	if r.panicked != "" {
+	case r.panicked != "":
 		panic(r.panicked) // where the function came from
-	}
-	if r.err == nil {
+	case r.err == nil:
 		return s.fault(FaultCommitted)
 	}
 	return r.err
-}
-
-func (s *Store) enqueue(ctx context.Context, r *request) error {
-	s.submitting.RLock()
-	defer s.submitting.RUnlock()
-	if s.closed {
-		return unavailable(errors.New("the database is closed"))
-	}
-	select {
-	case s.queue <- r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // writeLoop is the single writer.
@@ -91,15 +63,15 @@ func (s *Store) writeLoop() {
 		}
 		go s.writeLoop() // a caller's function called runtime.Goexit
 	}()
-	for r := range s.queue {
-		s.writeGroup(r)
+	for first := s.queue.Wait(); first != nil; first = s.queue.Wait() {
+		s.writeGroup(first)
 	}
 	finished = true
 }
 
 // writeGroup applies first and whatever else is waiting, commits once, and
 // answers everybody.
-func (s *Store) writeGroup(first *request) {
+func (s *Store) writeGroup(first *waiting) {
 	g := &group{store: s}
 	defer g.finish() // also when a caller's function ends this goroutine
 	if err := s.broken.Load(); err != nil {
@@ -107,38 +79,25 @@ func (s *Store) writeGroup(first *request) {
 	} else if g.tx, g.failure = s.db.Begin(true); g.failure != nil {
 		s.log.Error("the database cannot be written", "error", g.failure)
 	}
-	for r := first; r != nil; r = s.next(len(g.requests)) {
-		if r.state.CompareAndSwap(waiting, taken) {
-			g.requests = append(g.requests, r)
-			g.apply(r)
+	for r := first; r != nil; r = s.queue.Next() {
+		g.waiting = append(g.waiting, r)
+		g.apply(r.Value)
+		if len(g.waiting) == maxGroup {
+			break
 		}
 	}
 }
 
-// next returns a unit that is waiting already, nil if there is none. Callers that
-// were answered a moment ago get the chance to come back first.
-func (s *Store) next(n int) *request {
-	if n >= maxGroup {
-		return nil
-	}
-	for range 2 {
-		select {
-		case r := <-s.queue: // nil when closed
-			return r
-		default:
-			runtime.Gosched()
-		}
-	}
-	return nil
-}
+// waiting is a unit whose caller waits.
+type waiting = gather.Item[*request]
 
 // group is the units of one commit.
 type group struct {
-	store    *Store
-	tx       *bbolt.Tx
-	requests []*request
-	changed  bool
-	failure  error // why nothing of the group is committed
+	store   *Store
+	tx      *bbolt.Tx
+	waiting []*waiting
+	changed bool
+	failure error // why nothing of the group is committed
 }
 
 // apply runs a unit on an overlay of its own: if it fails, its neighbours do not
@@ -183,11 +142,11 @@ func (g *group) finish() {
 	} else if g.tx != nil {
 		_ = g.tx.Rollback() // nothing was changed, or nothing may be
 	}
-	for _, r := range g.requests {
+	for _, r := range g.waiting {
 		if g.failure != nil {
-			r.err = unavailable(g.failure)
+			r.Value.err = unavailable(g.failure)
 		}
-		close(r.done)
+		r.Done()
 	}
 }
 
