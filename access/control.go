@@ -31,7 +31,7 @@ func (c *Control) MayEnter(ctx context.Context, a store.Account, app store.Appli
 	if app.Access == store.AccessEveryone {
 		return true, nil
 	}
-	held, err := c.Store.AssignmentsOf(ctx, a.ID, app.ID)
+	held, err := c.assignments(ctx, a.ID, app.ID)
 	if err != nil {
 		return false, fmt.Errorf("load access of %s to %q: %w", a.ID, app.ID, err)
 	}
@@ -57,7 +57,7 @@ type Claims struct {
 // organisation without a role names the organisation; a role without an
 // organisation is a role.
 func (c *Control) Claims(ctx context.Context, accountID, applicationID string) (Claims, error) {
-	held, err := c.Store.AssignmentsOf(ctx, accountID, applicationID)
+	held, err := c.assignments(ctx, accountID, applicationID)
 	if err != nil {
 		return Claims{}, fmt.Errorf("load access of %s to %q: %w", accountID, applicationID, err)
 	}

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"testing"
@@ -111,5 +112,56 @@ func TestMayEnter(t *testing.T) {
 	}
 	if got, err := c.MayEnter(t.Context(), store.Account{}, store.Application{ID: "wiki", Access: store.AccessEveryone}); err != nil || got {
 		t.Errorf("nobody may enter: %v, %v", got, err)
+	}
+}
+
+// counting counts what is read of assignments.
+type counting struct {
+	access.Store
+	reads int
+}
+
+func (c *counting) AssignmentsOf(ctx context.Context, accountID, applicationID string) ([]store.Assignment, error) {
+	c.reads++
+	return c.Store.AssignmentsOf(ctx, accountID, applicationID)
+}
+
+func TestOneRequestReadsAssignmentsOnce(t *testing.T) {
+	s := newStore(t)
+	counted := &counting{Store: s}
+	c := &access.Control{Store: counted}
+	ann, err := s.Account(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(ctx context.Context, application string) {
+		app, err := s.Application(t.Context(), application)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if may, err := c.MayEnter(ctx, ann, app); err != nil || !may {
+			t.Errorf("MayEnter %s: %v, %v", application, may, err)
+		}
+		if claims, err := c.Claims(ctx, ann.ID, application); err != nil || len(claims.Roles) == 0 {
+			t.Errorf("Claims of %s: %v, %v", application, claims, err)
+		}
+	}
+	request := access.Once(t.Context())
+	for _, row := range []struct {
+		rule        string
+		ctx         context.Context
+		application string
+		want        int
+	}{
+		{"both answers from one read", request, "pa", 1},
+		{"another application is read anew", request, "pcc", 1},
+		{"so is another request", access.Once(t.Context()), "pa", 1},
+		{"outside of one nothing is remembered", t.Context(), "pa", 2},
+	} {
+		counted.reads = 0
+		ask(row.ctx, row.application)
+		if counted.reads != row.want {
+			t.Errorf("%s: %d reads, want %d", row.rule, counted.reads, row.want)
+		}
 	}
 }
