@@ -17,6 +17,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -30,7 +31,8 @@ var ErrOpen = errors.New("sealed value does not open")
 
 // Keyring seals under one master key. It is safe for concurrent use.
 type Keyring struct {
-	master []byte
+	master  []byte
+	derived sync.Map // what a word and a purpose stand for; a purpose is a constant of the code
 }
 
 // New returns a Keyring. The master key must have KeySize bytes.
@@ -49,6 +51,17 @@ func (k *Keyring) Derive(purpose, context string, n int) []byte {
 		panic("seal: " + err.Error()) // n beyond 255 hashes: a programming error
 	}
 	return out
+}
+
+// key is Derive for what every request needs, worked out once.
+func (k *Keyring) key(word, purpose string) []byte {
+	name := [2]string{word, purpose}
+	if key, ok := k.derived.Load(name); ok {
+		return key.([]byte)
+	}
+	key := k.Derive(word, purpose, KeySize)
+	k.derived.Store(name, key)
+	return key
 }
 
 // Seal encrypts plain for purpose and owner (XChaCha20-Poly1305, random nonce).
@@ -74,7 +87,7 @@ func (k *Keyring) Open(purpose, owner string, sealed []byte) ([]byte, error) {
 }
 
 func (k *Keyring) aead(purpose string) cipher.AEAD {
-	aead, err := chacha20poly1305.NewX(k.Derive("seal", purpose, chacha20poly1305.KeySize))
+	aead, err := chacha20poly1305.NewX(k.key("seal", purpose))
 	if err != nil {
 		panic("seal: " + err.Error()) // key size is a constant
 	}
@@ -84,7 +97,7 @@ func (k *Keyring) aead(purpose string) cipher.AEAD {
 // Digest returns the keyed hash under which a secret is stored and found
 // (HMAC-SHA256, base64url). Not for passwords.
 func (k *Keyring) Digest(purpose, secret string) string {
-	mac := hmac.New(sha256.New, k.Derive("digest", purpose, sha256.Size))
+	mac := hmac.New(sha256.New, k.key("digest", purpose))
 	mac.Write([]byte(secret))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
