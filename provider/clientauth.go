@@ -93,7 +93,7 @@ func (p *Provider) useNow(ctx context.Context, values []spend) error {
 	if len(values) == 0 {
 		return nil
 	}
-	err := p.store.Do(ctx, func(ctx context.Context) error { return p.use(ctx, values) })
+	err := p.store.Together(ctx, func(ctx context.Context) error { return p.use(ctx, values) })
 	if errors.Is(err, store.ErrConsumed) {
 		return values[0].replayed
 	}

@@ -63,6 +63,9 @@ type exchange struct {
 	proofFailed bool
 }
 
+// standFor notes whom the tokens of the exchange are for.
+func (x *exchange) standFor(of store.Standing) { x.grant, x.account = of.Grant, of.Account }
+
 func withExchange(ctx context.Context, x *exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey, x)
 }

@@ -40,8 +40,10 @@ func (p *Provider) admitCode(ctx context.Context, x *exchange) error {
 	if raw == "" {
 		return refuse("invalid_request", "The parameter code is missing.")
 	}
+	var of store.Standing
 	var err error
-	x.code, x.grant, err = p.store.Code(ctx, p.seal.Digest(digestCode, raw), x.now)
+	x.code, of, err = p.store.Code(ctx, p.seal.Digest(digestCode, raw), x.now)
+	x.standFor(of)
 	if errors.Is(err, store.ErrNotFound) {
 		return badCode(err)
 	}
@@ -61,7 +63,7 @@ func (p *Provider) admitCode(ctx context.Context, x *exchange) error {
 	if jkt := grantKey(x.grant); jkt != "" && (x.cnf == nil || x.cnf.JKT != jkt) {
 		return badCode(errors.New("a code that another key asked for (RFC 9449 section 10)"))
 	}
-	if x.account, err = p.standing(ctx, x.grant, true); err != nil {
+	if err := p.standing(of, true); err != nil {
 		return orBad(err, badCode)
 	}
 	x.scopes = x.grant.Scopes
@@ -144,8 +146,10 @@ func (p *Provider) admitRefresh(ctx context.Context, x *exchange) error {
 	if raw == "" {
 		return refuse("invalid_request", "The parameter refresh_token is missing.")
 	}
+	var of store.Standing
 	var err error
-	x.used, x.grant, err = p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), x.now)
+	x.used, of, err = p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), x.now)
+	x.standFor(of)
 	if errors.Is(err, store.ErrNotFound) {
 		return badRefresh(err)
 	}
@@ -165,7 +169,7 @@ func (p *Provider) admitRefresh(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return badRefresh(err)
 	}
-	if err := p.recheck(ctx, x); err != nil {
+	if err := p.recheck(ctx, x, of); err != nil {
 		return orBad(err, badRefresh)
 	}
 	if asked := words(x.form.Get("scope")); len(asked) > 0 {
@@ -182,9 +186,8 @@ func (p *Provider) admitRefresh(ctx context.Context, x *exchange) error {
 // recheck asks at every refresh what was asked at the sign-in: is the account
 // still active, may it still enter, is its session alive where it must be, does
 // the client still have the scopes and the consent.
-func (p *Provider) recheck(ctx context.Context, x *exchange) error {
-	var err error
-	if x.account, err = p.standing(ctx, x.grant, x.used.SessionBound); err != nil {
+func (p *Provider) recheck(ctx context.Context, x *exchange, of store.Standing) error {
+	if err := p.standing(of, x.used.SessionBound); err != nil {
 		return err
 	}
 	may, err := p.mayEnter(ctx, x.account, x.app)

@@ -135,14 +135,15 @@ func (p *Provider) introspectAccess(ctx context.Context, c store.Client, raw str
 }
 
 func (p *Provider) introspectRefresh(ctx context.Context, c store.Client, raw string) (introspection, error) {
-	token, g, err := p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), p.now())
+	token, of, err := p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), p.now())
+	g := of.Grant
 	switch {
 	case over(err), err == nil && g.ClientID != c.ID:
 		return introspection{}, nil
 	case err != nil:
 		return introspection{}, fmt.Errorf("load refresh token: %w", err)
 	}
-	if _, err := p.standing(ctx, g, token.SessionBound); errors.Is(err, errDead) {
+	if err := p.standing(of, token.SessionBound); errors.Is(err, errDead) {
 		return introspection{}, nil
 	} else if err != nil {
 		return introspection{}, err

@@ -82,7 +82,8 @@ func (p *Provider) revokeAccess(ctx context.Context, c store.Client, raw string)
 }
 
 func (p *Provider) revokeRefresh(ctx context.Context, c store.Client, raw string) error {
-	_, g, err := p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), p.now())
+	_, of, err := p.store.RefreshToken(ctx, p.seal.Digest(digestRefresh, raw), p.now())
+	g := of.Grant
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil

@@ -568,6 +568,13 @@ func (f *faultyStore) Do(ctx context.Context, fn func(context.Context) error) er
 	return f.Store.Do(ctx, fn)
 }
 
+func (f *faultyStore) Together(ctx context.Context, fn func(context.Context) error) error {
+	if f.writes.Load() {
+		return errBroken
+	}
+	return f.Store.Together(ctx, fn)
+}
+
 func (f *faultyStore) Client(ctx context.Context, id string) (store.Client, error) {
 	if f.reads.Load() {
 		return store.Client{}, errBroken

@@ -31,23 +31,24 @@ func dead(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// standing returns the account of a grant if it is still good for something:
-// active, not signed out everywhere since, and, unless the grant outlives the
-// browser session, with that session alive.
-func (p *Provider) standing(ctx context.Context, g store.Grant, bound bool) (store.Account, error) {
-	a, err := p.store.Account(ctx, g.AccountID)
-	if err != nil {
-		return a, dead("load account", err)
+// standing returns why a grant is good for nothing: its account is not active, or
+// signed out everywhere since, or the browser session that it is bound to is over.
+func (p *Provider) standing(of store.Standing, bound bool) error {
+	a := of.Account
+	switch {
+	case a.ID == "":
+		return fmt.Errorf("there is no account any more: %w", errDead)
+	case a.State != store.AccountActive, of.AuthTime.Before(a.NotBefore), of.CreatedAt.Before(a.NotBefore):
+		return fmt.Errorf("account is %s, not before %s: %w", a.State, a.NotBefore, errDead)
+	case !bound || of.SessionID == "":
+		return nil
+	case of.Session.ID == "":
+		return fmt.Errorf("there is no session any more: %w", errDead)
 	}
-	if a.State != store.AccountActive || g.AuthTime.Before(a.NotBefore) || g.CreatedAt.Before(a.NotBefore) {
-		return a, fmt.Errorf("account is %s, not before %s: %w", a.State, a.NotBefore, errDead)
+	if err := of.Session.Dead(p.now()); err != nil {
+		return dead("session", err)
 	}
-	if bound && g.SessionID != "" {
-		if _, err := p.store.Session(ctx, g.SessionID, p.now()); err != nil {
-			return a, dead("load session", err)
-		}
-	}
-	return a, nil
+	return nil
 }
 
 // consented returns the scopes that the account still lets the client have.
@@ -102,9 +103,10 @@ func (p *Provider) live(ctx context.Context, raw string) (liveToken, error) {
 	if t.claims.GrantID == "" {
 		return t, nil
 	}
-	if t.grant, err = p.store.Grant(ctx, t.claims.GrantID, p.now()); err != nil {
+	of, err := p.store.Standing(ctx, t.claims.GrantID, p.now())
+	if err != nil {
 		return t, dead("load grant", err)
 	}
-	t.account, err = p.standing(ctx, t.grant, !contains(t.grant.Scopes, "offline_access"))
-	return t, err
+	t.grant, t.account = of.Grant, of.Account
+	return t, p.standing(of, !contains(t.grant.Scopes, "offline_access"))
 }

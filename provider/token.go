@@ -11,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"anteroom/access"
 	"anteroom/internal/rar"
 	"anteroom/store"
 )
@@ -77,7 +78,7 @@ func (p *Provider) authenticated(r *http.Request) (c store.Client, form url.Valu
 }
 
 func (p *Provider) token(r *http.Request) (*tokenAnswer, error) {
-	ctx := r.Context()
+	ctx := access.Once(r.Context())
 	c, form, values, err := p.authenticated(r)
 	if err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func (p *Provider) exchange(ctx context.Context, x *exchange) (*tokenAnswer, err
 	if grant.settle == nil {
 		return answer, nil
 	}
-	err = p.store.Do(ctx, func(ctx context.Context) error {
+	err = p.store.Together(ctx, func(ctx context.Context) error {
 		if err := p.use(ctx, x.spends); err != nil {
 			return err
 		}

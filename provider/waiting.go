@@ -48,13 +48,14 @@ func (p *Provider) admitWaiting(ctx context.Context, x *exchange, w waiting) err
 		return refuse("access_denied", "The person did not let the client in.")
 	}
 	x.waits = w.hash
-	var err error
-	if x.grant, err = p.store.Grant(ctx, w.grantID, x.now); err != nil {
+	of, err := p.store.Standing(ctx, w.grantID, x.now)
+	if err != nil {
 		return orBad(dead("load grant", err), w.bad)
 	}
-	if x.account, err = p.standing(ctx, x.grant, true); err != nil {
+	if err := p.standing(of, true); err != nil {
 		return orBad(err, w.bad)
 	}
+	x.standFor(of)
 	x.scopes = x.grant.Scopes
 	return x.narrow()
 }

@@ -17,9 +17,12 @@
 // (ErrConsumed, say), and then nothing of the unit happened. A verb called
 // without a unit is its own unit.
 //
+// Together is Do for the last writes of a request, which a store may do along with
+// those of others.
+//
 // When a unit is over, its context is as if it carried none.
 //
-// Functions given to the store (the argument of Do and of the Update verbs) may
+// Functions given to the store (of Do, Together and the Update verbs) may
 // run more than once and must not have effects outside their arguments and, for
 // Do, the store. The function of an Update verb must not call the store, and must
 // not change what identifies the row (ErrInvalid).

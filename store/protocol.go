@@ -22,6 +22,11 @@ type Session struct {
 	Address   string
 }
 
+// Dead returns ErrRevoked if the session was ended, ErrExpired, or nil.
+func (s Session) Dead(now time.Time) error {
+	return Dead("session", time.Time{}, s.EndedAt, s.ExpiresAt, now)
+}
+
 // Sessions. Ended and expired ones are removed by Sweep 24 hours after.
 type Sessions interface {
 	// CreateSession returns ErrExists if the id or the hash is taken.
@@ -92,6 +97,14 @@ type RefreshToken struct {
 	SessionBound bool
 }
 
+// Standing is a grant with whom it stands for, as they are at one moment: what
+// decides whether something that is presented is still good.
+type Standing struct {
+	Grant
+	Account Account // zero: there is none
+	Session Session // alive or not (Session.Dead); zero: the grant names none, or it is gone
+}
+
 // GrantFilter selects grants; empty fields match everything, at least one must
 // be set.
 type GrantFilter struct {
@@ -112,9 +125,11 @@ type Grants interface {
 	// Grant returns the row together with ErrRevoked or ErrExpired when it is
 	// dead, ErrNotFound when it is unknown.
 	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
-	// Code returns both rows, together with ErrConsumed, ErrRevoked or
+	// Standing is Grant together with whom it stands for.
+	Standing(ctx context.Context, id string, now time.Time) (Standing, error)
+	// Code returns the code and its grant's standing, together with ErrConsumed, ErrRevoked or
 	// ErrExpired (in this order) when the code is dead. Changes nothing.
-	Code(ctx context.Context, hash string, now time.Time) (Code, Grant, error)
+	Code(ctx context.Context, hash string, now time.Time) (Code, Standing, error)
 	// RedeemCode uses the code up. Errors as Code: one caller wins (I1).
 	// A code is also redeemed to burn it, after a wrong verifier.
 	RedeemCode(ctx context.Context, hash string, now time.Time) error
@@ -122,9 +137,9 @@ type Grants interface {
 	// CreateRefreshToken adds the first leaf of a family. ErrExists; ErrInvalid:
 	// no such grant; ErrRevoked.
 	CreateRefreshToken(ctx context.Context, t RefreshToken) error
-	// RefreshToken returns both rows, together with ErrConsumed, ErrRevoked or
+	// RefreshToken returns the token and its grant's standing, together with ErrConsumed, ErrRevoked or
 	// ErrExpired (in this order) when the token is dead.
-	RefreshToken(ctx context.Context, hash string, now time.Time) (RefreshToken, Grant, error)
+	RefreshToken(ctx context.Context, hash string, now time.Time) (RefreshToken, Standing, error)
 	// RotateRefreshToken uses the old one up and adds next, of the same grant.
 	// Errors as RefreshToken: one caller wins (I4). ErrInvalid if next names
 	// another grant, ErrExists if its hash is taken.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -74,6 +75,13 @@ type UnitOfWork interface {
 	// fn fails then, the outer Commit fails with that error. fn may run more than
 	// once.
 	Do(ctx context.Context, fn func(ctx context.Context) error) error
+	// Together is Do for the last writes of a request: fn calls nothing but verbs
+	// whose only result is an error, and returns the first error that it gets.
+	// Its unit may share transaction, round trips and sync with those of others
+	// that come at the same moment; then its verbs return nil before they are
+	// done, and when one of them has lost, fn runs again as Do runs it, and fails
+	// or not as it does then. Within a unit it is Do.
+	Together(ctx context.Context, fn func(ctx context.Context) error) error
 	// Begin returns a context that carries a new unit of work, or joins the
 	// one in ctx: then its Commit and Rollback do nothing but mark the outer
 	// unit (a rolled back inner unit makes the outer Commit fail with
@@ -98,6 +106,24 @@ type Page struct {
 
 // Time rounds t as every store does: UTC, microseconds.
 func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// Over tells whether an end has come: a thing is alive while now is before its end.
+// One without an end never was.
+func Over(end, now time.Time) bool { return !Time(now).Before(Time(end)) }
+
+// Dead says why a thing that works once, until a time, works no more: ErrConsumed,
+// ErrRevoked or ErrExpired, in this order; nil if it is alive.
+func Dead(what string, used, revoked, expires, now time.Time) error {
+	switch {
+	case !used.IsZero():
+		return fmt.Errorf("%s: %w", what, ErrConsumed)
+	case !revoked.IsZero():
+		return fmt.Errorf("%s: %w", what, ErrRevoked)
+	case Over(expires, now):
+		return fmt.Errorf("%s: %w", what, ErrExpired)
+	}
+	return nil
+}
 
 // Once remembers that a value was seen: the jti of an assertion, the id of an
 // Interaction that was finished.

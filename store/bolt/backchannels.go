@@ -56,7 +56,7 @@ func (s *Store) Backchannel(ctx context.Context, hash string, now time.Time) (b 
 		if b, err = backchannels.get(t, key(hash)); err != nil {
 			return err
 		}
-		return dead("backchannel request", time.Time{}, time.Time{}, b.ExpiresAt, now)
+		return store.Dead("backchannel request", time.Time{}, time.Time{}, b.ExpiresAt, now)
 	})
 	return b, err
 }
@@ -90,7 +90,7 @@ func (s *Store) BackchannelsOf(ctx context.Context, accountID string, now time.T
 
 func waitingBackchannels(t tx, accountID string, now time.Time) ([]store.Backchannel, error) {
 	rows, err := backchannels.rows(t, backchannelsByWho, key(accountID))
-	rows = slices.DeleteFunc(rows, func(b store.Backchannel) bool { return expired(b.ExpiresAt, now) })
+	rows = slices.DeleteFunc(rows, func(b store.Backchannel) bool { return store.Over(b.ExpiresAt, now) })
 	slices.SortStableFunc(rows, func(a, b store.Backchannel) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.Hash, b.Hash))
 	})

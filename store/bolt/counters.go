@@ -61,7 +61,7 @@ func (s *Store) recordFailure(t tx, name string, now time.Time, window time.Dura
 	} else if err := s.makeRoom(t); err != nil {
 		return f, err
 	}
-	if !known || expired(f.Until, now) {
+	if !known || store.Over(f.Until, now) {
 		f = store.Failure{Key: name, First: now, Until: store.Time(now.Add(window))}
 	}
 	f.Count++
@@ -101,7 +101,7 @@ func (s *Store) Failure(ctx context.Context, name string, now time.Time) (f stor
 		f, err = failures.get(t, primary)
 		return err
 	})
-	if err != nil || f.Key == "" || expired(f.Until, now) {
+	if err != nil || f.Key == "" || store.Over(f.Until, now) {
 		return store.Failure{}, err
 	}
 	return f, nil
@@ -132,7 +132,7 @@ func (s *Store) UseOnce(ctx context.Context, space, name string, now, until time
 	}
 	return s.write(ctx, func(t tx) error {
 		before, err := once.get(t, once.key(&row))
-		if err == nil && !expired(before.Until, now) {
+		if err == nil && !store.Over(before.Until, now) {
 			return fmt.Errorf("%s: %w", space, store.ErrConsumed)
 		}
 		return once.put(t, row)

@@ -21,7 +21,7 @@ var devices = &table[store.Device]{
 }
 
 func deadDevice(d store.Device, now time.Time) error {
-	return dead("device request", time.Time{}, time.Time{}, d.ExpiresAt, now)
+	return store.Dead("device request", time.Time{}, time.Time{}, d.ExpiresAt, now)
 }
 
 // CreateDevice: see store.Devices.

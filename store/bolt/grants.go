@@ -3,6 +3,7 @@ package bolt
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -100,8 +101,35 @@ func (s *Store) Grant(ctx context.Context, id string, now time.Time) (g store.Gr
 	return g, err
 }
 
+// Standing: see store.Grants.
+func (s *Store) Standing(ctx context.Context, id string, now time.Time) (of store.Standing, err error) {
+	err = s.read(ctx, func(t tx) (err error) {
+		g, err := grants.get(t, key(id))
+		if err == nil {
+			of, err = standing(t, g)
+		}
+		if err != nil {
+			return err
+		}
+		return deadGrant(g, now)
+	})
+	return of, err
+}
+
+// standing adds whom a grant stands for.
+func standing(t tx, g store.Grant) (of store.Standing, err error) {
+	of.Grant = g
+	if of.Account, err = accounts.get(t, key(g.AccountID)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return of, err
+	}
+	if of.Session, err = sessions.get(t, key(g.SessionID)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return of, err
+	}
+	return of, nil
+}
+
 func deadGrant(g store.Grant, now time.Time) error {
-	return dead("grant", time.Time{}, g.RevokedAt, g.ExpiresAt, now)
+	return store.Dead("grant", time.Time{}, g.RevokedAt, g.ExpiresAt, now)
 }
 
 // sooner is the earlier of two ends.
@@ -113,12 +141,17 @@ func sooner(a, b time.Time) time.Time {
 }
 
 // Code: see store.Grants.
-func (s *Store) Code(ctx context.Context, hash string, now time.Time) (c store.Code, g store.Grant, err error) {
-	err = s.read(ctx, func(t tx) (err error) {
-		c, g, err = code(t, hash, now)
-		return err
+func (s *Store) Code(ctx context.Context, hash string, now time.Time) (c store.Code, of store.Standing, err error) {
+	err = s.read(ctx, func(t tx) error {
+		var g store.Grant
+		var dead error
+		if c, g, dead = code(t, hash, now); g.ID == "" {
+			return dead
+		}
+		of, err = standing(t, g)
+		return cmp.Or(err, dead)
 	})
-	return c, g, err
+	return c, of, err
 }
 
 func code(t tx, hash string, now time.Time) (store.Code, store.Grant, error) {
@@ -130,7 +163,7 @@ func code(t tx, hash string, now time.Time) (store.Code, store.Grant, error) {
 	if err != nil {
 		return store.Code{}, store.Grant{}, err
 	}
-	return c, g, dead("code", c.UsedAt, g.RevokedAt, sooner(c.ExpiresAt, g.ExpiresAt), now)
+	return c, g, store.Dead("code", c.UsedAt, g.RevokedAt, sooner(c.ExpiresAt, g.ExpiresAt), now)
 }
 
 // RedeemCode: see store.Grants.
@@ -164,12 +197,17 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 }
 
 // RefreshToken: see store.Grants.
-func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r store.RefreshToken, g store.Grant, err error) {
-	err = s.read(ctx, func(t tx) (err error) {
-		r, g, err = refreshToken(t, hash, now)
-		return err
+func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r store.RefreshToken, of store.Standing, err error) {
+	err = s.read(ctx, func(t tx) error {
+		var g store.Grant
+		var dead error
+		if r, g, dead = refreshToken(t, hash, now); g.ID == "" {
+			return dead
+		}
+		of, err = standing(t, g)
+		return cmp.Or(err, dead)
 	})
-	return r, g, err
+	return r, of, err
 }
 
 func refreshToken(t tx, hash string, now time.Time) (store.RefreshToken, store.Grant, error) {
@@ -181,7 +219,7 @@ func refreshToken(t tx, hash string, now time.Time) (store.RefreshToken, store.G
 	if err != nil {
 		return store.RefreshToken{}, store.Grant{}, err
 	}
-	return r, g, dead("refresh token", r.UsedAt, g.RevokedAt, sooner(r.ExpiresAt, g.ExpiresAt), now)
+	return r, g, store.Dead("refresh token", r.UsedAt, g.RevokedAt, sooner(r.ExpiresAt, g.ExpiresAt), now)
 }
 
 // RotateRefreshToken: see store.Grants.

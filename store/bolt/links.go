@@ -3,7 +3,6 @@ package bolt
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -47,19 +46,6 @@ var resets = &table[store.Reset]{
 	expires: func(r *store.Reset) time.Time { return r.ExpiresAt.Add(linkKeep) },
 }
 
-// dead says why a thing that works once, until a time, works no more.
-func dead(what string, used, revoked, expires, now time.Time) error {
-	switch {
-	case !used.IsZero():
-		return fmt.Errorf("%s: %w", what, store.ErrConsumed)
-	case !revoked.IsZero():
-		return fmt.Errorf("%s: %w", what, store.ErrRevoked)
-	case expired(expires, now):
-		return fmt.Errorf("%s: %w", what, store.ErrExpired)
-	}
-	return nil
-}
-
 // CreateInvitation: see store.Invitations.
 func (s *Store) CreateInvitation(ctx context.Context, inv store.Invitation) error {
 	inv = store.Canonical(inv)
@@ -83,7 +69,7 @@ func invitationByToken(t tx, tokenHash string, now time.Time) (store.Invitation,
 	if err != nil {
 		return inv, err
 	}
-	return inv, dead("invitation", inv.UsedAt, inv.RevokedAt, inv.ExpiresAt, now)
+	return inv, store.Dead("invitation", inv.UsedAt, inv.RevokedAt, inv.ExpiresAt, now)
 }
 
 // UseInvitation: see store.Invitations.
@@ -107,7 +93,7 @@ func (s *Store) RevokeInvitations(ctx context.Context, accountID, applicationID 
 			if applicationID != "" && inv.ApplicationID != applicationID {
 				continue
 			}
-			if dead("invitation", inv.UsedAt, inv.RevokedAt, inv.ExpiresAt, now) != nil {
+			if store.Dead("invitation", inv.UsedAt, inv.RevokedAt, inv.ExpiresAt, now) != nil {
 				continue
 			}
 			inv.RevokedAt = now
@@ -171,7 +157,7 @@ func resetByToken(t tx, tokenHash string, now time.Time) (store.Reset, error) {
 	if err != nil {
 		return r, err
 	}
-	return r, dead("reset", r.UsedAt, r.RevokedAt, r.ExpiresAt, now)
+	return r, store.Dead("reset", r.UsedAt, r.RevokedAt, r.ExpiresAt, now)
 }
 
 // UseReset: see store.Resets.

@@ -32,7 +32,7 @@ func (s *Store) PushedRequest(ctx context.Context, hash string, now time.Time) (
 		if r, err = pushedRequests.get(t, key(hash)); err != nil {
 			return err
 		}
-		return dead("pushed request", r.UsedAt, time.Time{}, r.ExpiresAt, now)
+		return store.Dead("pushed request", r.UsedAt, time.Time{}, r.ExpiresAt, now)
 	})
 	return r, err
 }

@@ -24,7 +24,7 @@ func deadRegistration(r store.RegistrationToken, now time.Time) error {
 	if r.Used >= r.Uses {
 		used = r.LastUsed
 	}
-	return dead("registration token", used, r.RevokedAt, r.ExpiresAt, now)
+	return store.Dead("registration token", used, r.RevokedAt, r.ExpiresAt, now)
 }
 
 // CreateRegistrationToken: see store.RegistrationTokens.

@@ -49,17 +49,13 @@ func (s *Store) CreateSession(ctx context.Context, row store.Session) error {
 	return s.write(ctx, func(t tx) error { return sessions.insert(t, row) })
 }
 
-func deadSession(row store.Session, now time.Time) error {
-	return dead("session", time.Time{}, row.EndedAt, row.ExpiresAt, now)
-}
-
 // SessionByToken: see store.Sessions.
 func (s *Store) SessionByToken(ctx context.Context, tokenHash string, now time.Time) (row store.Session, err error) {
 	err = s.read(ctx, func(t tx) (err error) {
 		if row, err = sessions.by(t, sessionHashes, key(tokenHash)); err != nil {
 			return err
 		}
-		return deadSession(row, now)
+		return row.Dead(now)
 	})
 	return row, err
 }
@@ -70,7 +66,7 @@ func (s *Store) Session(ctx context.Context, id string, now time.Time) (row stor
 		if row, err = sessions.get(t, key(id)); err != nil {
 			return err
 		}
-		return deadSession(row, now)
+		return row.Dead(now)
 	})
 	return row, err
 }
@@ -81,7 +77,7 @@ func (s *Store) RenewSession(ctx context.Context, id string, now time.Time, chan
 		if row, err = sessions.get(t, key(id)); err != nil {
 			return err
 		}
-		if err := deadSession(row, now); err != nil {
+		if err := row.Dead(now); err != nil {
 			return err
 		}
 		row, err = sessions.update(t, key(id), func(row *store.Session) error {
@@ -138,7 +134,7 @@ func (s *Store) SessionsOf(ctx context.Context, accountID string, now time.Time)
 
 func liveSessions(t tx, accountID string, now time.Time) ([]store.Session, error) {
 	rows, err := sessions.rows(t, sessionsByWho, key(accountID))
-	rows = slices.DeleteFunc(rows, func(row store.Session) bool { return deadSession(row, now) != nil })
+	rows = slices.DeleteFunc(rows, func(row store.Session) bool { return row.Dead(now) != nil })
 	slices.SortStableFunc(rows, func(a, b store.Session) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})

@@ -218,10 +218,6 @@ func pageByID[T any](t tx, tb *table[T], b bucket, prefix string, p store.Page) 
 	return rows, all[len(all)-1], nil
 }
 
-// expired tells whether the end has come: a thing is alive while now is before
-// its end.
-func expired(end, now time.Time) bool { return !store.Time(now).Before(store.Time(end)) }
-
 // remove is del for a row that must be there. Returns ErrNotFound.
 func (tb *table[T]) remove(t tx, primary string) error {
 	if !tb.has(t, primary) {

@@ -123,6 +123,11 @@ func (s *Store) Do(ctx context.Context, fn func(ctx context.Context) error) erro
 	return s.Commit(inner)
 }
 
+// Together: see store.UnitOfWork. Every unit shares its commit here.
+func (s *Store) Together(ctx context.Context, fn func(ctx context.Context) error) error {
+	return s.Do(ctx, fn)
+}
+
 // finish is true the first time.
 func (h *handle) finish() bool {
 	h.mu.Lock()

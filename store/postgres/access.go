@@ -63,7 +63,7 @@ func checkParents(ctx context.Context, t *tx, o *store.Organisation) error {
 
 // Organisation: see store.Organisations.
 func (s *Store) Organisation(ctx context.Context, id string) (o store.Organisation, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		o, err = organisations.get(ctx, t, organisations.byKey, store.Text(id))
 		return err
 	})
@@ -214,7 +214,7 @@ func (s *Store) ActivateAssignments(ctx context.Context, accountID, applicationI
 
 // AssignmentsOf: see store.Assignments.
 func (s *Store) AssignmentsOf(ctx context.Context, accountID, applicationID string) (rows []store.Assignment, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if applicationID == "" {
 			rows, err = assignments.rows(ctx, t, `WHERE account_id = $1 ORDER BY application_id, organisation_id, role_key`, store.Text(accountID))
 		} else {

@@ -80,7 +80,7 @@ func (s *Store) CreateAccount(ctx context.Context, a store.Account) error {
 
 // Account: see store.Accounts.
 func (s *Store) Account(ctx context.Context, id string) (a store.Account, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		a, err = accounts.get(ctx, t, accounts.byKey, store.Text(id))
 		return err
 	})
@@ -89,7 +89,7 @@ func (s *Store) Account(ctx context.Context, id string) (a store.Account, err er
 
 // AccountByName: see store.Accounts.
 func (s *Store) AccountByName(ctx context.Context, nameOrEmail string) (a store.Account, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		a, err = accounts.get(ctx, t, `WHERE id = (SELECT account_id FROM account_names WHERE name = $1)`, store.Text(store.FoldName(nameOrEmail)))
 		return err
 	})

@@ -36,10 +36,46 @@ var auditInbox = newTable("audit_inbox", 3, func(e *inboxEntry) []field {
 	return append([]field{{"recorded_at", when{&e.RecordedAt}}, {"unit_id", &e.UnitID}, {"position", &e.Position}}, auditFields(&e.AuditEvent)...)
 })
 
+// insertInbox is the statement that lets the events of a unit wait for their
+// places.
+func insertInbox(now time.Time, unit string, events []store.AuditEvent) (line, error) {
+	n := len(events)
+	places, times, details := make([]int64, n), make([]when, n), make([]string, n)
+	for i := range events {
+		text, err := object(events[i].Details)
+		if err != nil {
+			return line{}, err
+		}
+		places[i], times[i], details[i] = int64(i), when{&events[i].At}, text
+	}
+	words := func(of func(*store.AuditEvent) string) []string {
+		out := make([]string, n)
+		for i := range events {
+			out[i] = of(&events[i])
+		}
+		return out
+	}
+	return line{`INSERT INTO audit_inbox
+		(recorded_at, unit_id, position, at, type, actor, account_id, application_id, client_id, session_id, address, details)
+		SELECT $1, $2, e.position, e.at, e.type, e.actor, e.account_id, e.application_id, e.client_id, e.session_id, e.address, e.details::jsonb
+		FROM unnest($3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+			AS e (position, at, type, actor, account_id, application_id, client_id, session_id, address, details)`,
+		[]any{
+			now, unit, places, times,
+			words(func(e *store.AuditEvent) string { return e.Type }), words(func(e *store.AuditEvent) string { return e.Actor }),
+			words(func(e *store.AuditEvent) string { return e.AccountID }), words(func(e *store.AuditEvent) string { return e.ApplicationID }),
+			words(func(e *store.AuditEvent) string { return e.ClientID }), words(func(e *store.AuditEvent) string { return e.SessionID }),
+			words(func(e *store.AuditEvent) string { return e.Address }), details,
+		}}, nil
+}
+
 // AppendAudit: see store.AuditLog. The entry is in the commit of its unit; it gets
 // its place in the chain right after, and before anybody reads the log.
 func (s *Store) AppendAudit(ctx context.Context, e store.AuditEvent) error {
 	e = store.Canonical(e)
+	if s.telling(ctx, func(t *together) { t.events = append(t.events, e) }) {
+		return nil
+	}
 	return s.write(ctx, func(_ context.Context, t *tx) error {
 		if t.lost != nil {
 			return t.lost
@@ -73,6 +109,17 @@ func (c *chainEnd) link(e *store.AuditEvent) {
 // chainStep bounds the entries of one step.
 const chainStep = 500
 
+// moveToChain takes entries out of audit_inbox, with the places that they are
+// given.
+const moveToChain = `WITH moved AS (
+		DELETE FROM audit_inbox i
+		USING unnest($1::timestamptz[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) AS h (recorded_at, unit_id, position, seq, prev_hash, hash)
+		WHERE i.recorded_at = h.recorded_at AND i.unit_id = h.unit_id AND i.position = h.position
+		RETURNING h.seq, h.prev_hash, h.hash, ` + inboxColumns + `)
+	INSERT INTO audit_log (seq, prev_hash, hash, ` + inboxColumns + `) SELECT * FROM moved`
+
+const inboxColumns = `at, type, actor, account_id, application_id, client_id, session_id, address, details`
+
 const inboxOrder = `ORDER BY recorded_at, unit_id, position LIMIT $1`
 
 // chain moves what waits in audit_inbox into the chain. Several nodes may do so at
@@ -91,7 +138,7 @@ func (s *Store) chainOnce(ctx context.Context) (n int, err error) {
 	t := s.newTx()
 	defer t.rollback()
 	// Nothing waits, usually: then the end need not be locked.
-	if found, err := t.lock(ctx, `SELECT 1 FROM audit_inbox LIMIT 1`); err != nil || found == 0 {
+	if found, err := t.lock(ctx, `SELECT 1 FROM audit_inbox `+inboxOrder, 1); err != nil || found == 0 {
 		return 0, err
 	}
 	end, err := readEnd(ctx, t, "FOR UPDATE")
@@ -110,23 +157,12 @@ func (s *Store) chainOnce(ctx context.Context) (n int, err error) {
 		recorded[i], units[i], positions[i] = e.RecordedAt, e.UnitID, e.Position
 		seqs[i], before[i], hashes[i] = e.Seq, e.PrevHash, e.Hash
 	}
-	const columns = `at, type, actor, account_id, application_id, client_id, session_id, address, details`
-	for _, l := range []line{
-		{`INSERT INTO audit_log (seq, prev_hash, hash, ` + columns + `)
-			SELECT h.seq, h.prev_hash, h.hash, ` + columns + `
-			FROM unnest($1::timestamptz[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) AS h (recorded_at, unit_id, position, seq, prev_hash, hash)
-			JOIN audit_inbox i ON i.recorded_at = h.recorded_at AND i.unit_id = h.unit_id AND i.position = h.position`,
-			[]any{recorded, units, positions, seqs, before, hashes}},
-		{`DELETE FROM audit_inbox WHERE (recorded_at, unit_id, position) IN (SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::bigint[]))`,
-			[]any{recorded, units, positions}},
-	} {
-		moved, err := t.exec(ctx, l.sql, l.args...)
-		if err != nil {
-			return 0, err
-		}
-		if int(moved) != len(entries) {
-			return 0, fmt.Errorf("moved %d of %d audit entries: %w", moved, len(entries), store.ErrUnavailable)
-		}
+	moved, err := t.exec(ctx, moveToChain, recorded, units, positions, seqs, before, hashes)
+	if err != nil {
+		return 0, err
+	}
+	if int(moved) != len(entries) {
+		return 0, fmt.Errorf("moved %d of %d audit entries: %w", moved, len(entries), store.ErrUnavailable)
 	}
 	if _, err := t.exec(ctx, `UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1`, end.seq, end.hash); err != nil {
 		return 0, err

@@ -57,11 +57,11 @@ func errOrExists(err error) error {
 
 // Backchannel: see store.Backchannels.
 func (s *Store) Backchannel(ctx context.Context, hash string, now time.Time) (b store.Backchannel, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if b, err = backchannels.get(ctx, t, backchannels.byKey, store.Text(hash)); err != nil {
 			return err
 		}
-		return dead("backchannel request", time.Time{}, time.Time{}, b.ExpiresAt, now)
+		return store.Dead("backchannel request", time.Time{}, time.Time{}, b.ExpiresAt, now)
 	})
 	return b, err
 }

@@ -70,7 +70,7 @@ func (s *Store) makeRoom(ctx context.Context, t *tx, recorded string) error {
 // Failure: see store.Failures.
 func (s *Store) Failure(ctx context.Context, name string, now time.Time) (f store.Failure, err error) {
 	name = store.CounterKey(name)
-	err = s.read(ctx, func(ctx context.Context, t *tx) error {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) error {
 		f = store.Failure{}
 		_, err := t.statement(ctx, `SELECT count, first_at, last_at, until FROM failures WHERE key = $1 AND until > $2`, []any{name, at(now)},
 			func(r pgx.Rows) error {
@@ -96,9 +96,15 @@ func (s *Store) UseOnce(ctx context.Context, space, name string, now, until time
 	if err := store.CheckIdentity(space, name); err != nil {
 		return err
 	}
+	use := line{`INSERT INTO used_once (space, key, until) VALUES ($1, $2, $3)
+		ON CONFLICT (space, key) DO UPDATE SET until = excluded.until WHERE used_once.until <= $4`, []any{space, name, store.Time(until), store.Time(now)}}
+	// Forgetting an expired record along with the new one changes nothing.
+	forget := []line{{`DELETE FROM used_once WHERE space = $1 AND key = $2`, []any{space, name}}}
+	if s.tells(ctx, step{rankOnce, space + " " + name, use, forget}) {
+		return nil
+	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, `INSERT INTO used_once (space, key, until) VALUES ($1, $2, $3)
-			ON CONFLICT (space, key) DO UPDATE SET until = excluded.until WHERE used_once.until <= $4`, space, name, store.Time(until), store.Time(now))
+		n, err := t.exec(ctx, use.sql, use.args...)
 		if err == nil && n == 0 {
 			return fmt.Errorf("%s: %w", space, store.ErrConsumed)
 		}

@@ -30,11 +30,11 @@ func (s *Store) CreateDevice(ctx context.Context, d store.Device) error {
 }
 
 func (s *Store) device(ctx context.Context, now time.Time, tail, key string) (d store.Device, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if d, err = devices.get(ctx, t, tail, store.Text(key)); err != nil {
 			return err
 		}
-		return dead("device request", time.Time{}, time.Time{}, d.ExpiresAt, now)
+		return store.Dead("device request", time.Time{}, time.Time{}, d.ExpiresAt, now)
 	})
 	return d, err
 }

@@ -11,7 +11,11 @@
 // that they have locked; no statement of a verb is expected to fail, since a
 // failed one ends the transaction.
 //
-// A unit that wrote anything leaves one small row in the table units, in the same
+// The last writes of a request, and reads by a key, share transactions and round
+// trips with those of others that come at the same moment (together.go, lookup.go,
+// docs/adr/0015).
+//
+// A transaction that wrote anything leaves one small row in the table units, in the same
 // round trip as its COMMIT. When the answer to the COMMIT is lost, a fresh
 // connection tries to insert that row itself: the insert waits for the transaction
 // if it still runs, finds the row if it committed, and keeps it from ever

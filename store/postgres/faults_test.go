@@ -29,8 +29,9 @@ func openAt(t *testing.T, dsn string, opts Options) *Store {
 
 // ledger is what callers were told about their units.
 type ledger struct {
-	mu    sync.Mutex
-	acked map[string]error
+	mu       sync.Mutex
+	acked    map[string]error
+	together map[string]bool // which are twoValues
 }
 
 func (l *ledger) note(name string, err error) {
@@ -53,6 +54,16 @@ func twoRows(s *Store, name string) func(ctx context.Context) error {
 			return err
 		}
 		return s.AppendAudit(ctx, store.AuditEvent{At: time.Now(), Type: "unit", Actor: "system", AccountID: name})
+	}
+}
+
+// twoValues is a unit like twoRows that can be told before it is done.
+func twoValues(s *Store, name string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		return errors.Join(
+			s.UseOnce(ctx, "unit", name, time.Now(), time.Now().Add(time.Hour)),
+			s.UseOnce(ctx, "together", name, time.Now(), time.Now().Add(time.Hour)),
+			s.AppendAudit(ctx, store.AuditEvent{At: time.Now(), Type: "unit", Actor: "system", AccountID: name}))
 	}
 }
 
@@ -79,15 +90,20 @@ func (l *ledger) check(t *testing.T, s *Store) {
 			break
 		}
 	}
-	there := 0
+	counted := 0
 	for name, told := range l.acked {
 		present := errors.Is(s.UseOnce(ctx, "unit", name, time.Now(), time.Now().Add(time.Second)), store.ErrConsumed)
-		if present {
-			there++
-		}
 		want := 0
 		if told == nil {
 			want = 1
+		}
+		if l.together[name] {
+			both := errors.Is(s.UseOnce(ctx, "together", name, time.Now(), time.Now().Add(time.Second)), store.ErrConsumed)
+			if both != present {
+				t.Errorf("unit %s is there by half", name)
+			}
+		} else if present {
+			counted++
 		}
 		if (told == nil) != present || events[name] != want {
 			t.Errorf("unit %s: told %v, present %v, %d events", name, told, present, events[name])
@@ -97,20 +113,35 @@ func (l *ledger) check(t *testing.T, s *Store) {
 		}
 	}
 	f, err := s.Failure(ctx, "units", time.Now())
-	if err != nil || f.Count != there {
-		t.Errorf("the shared count is %d (%v), want %d", f.Count, err, there)
+	if err != nil || f.Count != counted {
+		t.Errorf("the shared count is %d (%v), want %d", f.Count, err, counted)
 	}
-	t.Logf("%d units, %d of them acknowledged", len(l.acked), there)
+	t.Logf("%d units, %d of them told together", len(l.acked), len(l.together))
 }
 
-// load runs units from several callers until the context ends.
+// noteTogether is note for twoValues.
+func (l *ledger) noteTogether(name string, err error) {
+	l.note(name, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.together == nil {
+		l.together = map[string]bool{}
+	}
+	l.together[name] = true
+}
+
+// load runs units of both kinds from several callers until the context ends.
 func (l *ledger) load(ctx context.Context, s *Store, callers int) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for c := range callers {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				name := fmt.Sprintf("%d-%d", c, i)
-				l.note(name, s.Do(context.WithoutCancel(ctx), twoRows(s, name)))
+				if (c+i)%2 == 0 {
+					l.note(name, s.Do(context.WithoutCancel(ctx), twoRows(s, name)))
+				} else {
+					l.noteTogether(name, s.Together(context.WithoutCancel(ctx), twoValues(s, name)))
+				}
 			}
 		})
 	}
@@ -209,10 +240,17 @@ func TestAnUnansweredCommitIsResolvedByReading(t *testing.T) {
 				if want := map[bool]int32{true: 1, false: 2}[c.commit]; runs.Load() != want && !c.either {
 					t.Errorf("the unit ran %d times, want %d", runs.Load(), want)
 				}
+				shared := fmt.Sprint("together-", i)
+				p.Next(c.f)
+				err = s.Together(t.Context(), twoValues(s, shared))
+				l.noteTogether(shared, err)
+				if err != nil {
+					t.Errorf("a unit together with others: %v", err)
+				}
 			}
 			p.Settle()
-			if got := p.Struck(); got != 12 {
-				t.Errorf("the proxy struck %d times, want 12", got)
+			if got := p.Struck(); got != 18 {
+				t.Errorf("the proxy struck %d times, want 18", got)
 			}
 			l.check(t, s)
 		})

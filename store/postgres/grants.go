@@ -80,16 +80,23 @@ func (s *Store) CreateGrant(ctx context.Context, g store.Grant) error {
 	if err := store.CheckIdentity(g.ID); err != nil {
 		return err
 	}
+	values, err := grants.values(&g)
+	if err != nil {
+		return err
+	}
+	if s.tells(ctx, step{rankGrant, g.ID, line{grants.insertSQL, values}, []line{{`DELETE FROM grants WHERE id = $1`, []any{g.ID}}}}) {
+		return nil
+	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error { return grants.insert(ctx, t, g) })
 }
 
 func deadGrant(g store.Grant, now time.Time) error {
-	return dead("grant", time.Time{}, g.RevokedAt, g.ExpiresAt, now)
+	return store.Dead("grant", time.Time{}, g.RevokedAt, g.ExpiresAt, now)
 }
 
 // Grant: see store.Grants.
 func (s *Store) Grant(ctx context.Context, id string, now time.Time) (g store.Grant, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if g, err = grants.get(ctx, t, grants.byKey, store.Text(id)); err != nil {
 			return err
 		}
@@ -98,18 +105,60 @@ func (s *Store) Grant(ctx context.Context, id string, now time.Time) (g store.Gr
 	return g, err
 }
 
-// withGrant reads a code or a token together with its grant.
-func withGrant[T any](ctx context.Context, t *tx, tb *table[T], hash string) (row T, g store.Grant, err error) {
-	sql := "SELECT " + tb.of("x") + ", " + grants.of("g") + " FROM " + tb.name + " x JOIN grants g ON g.id = x.grant_id WHERE x.hash = $1"
-	n, err := t.statement(ctx, sql, []any{store.Text(hash)}, func(r pgx.Rows) error {
-		fields := append(tb.fields(&row), grants.fields(&g)...)
+// Standing: see store.Grants.
+func (s *Store) Standing(ctx context.Context, id string, now time.Time) (of store.Standing, err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
+		if of, err = readStanding(ctx, t, selectStanding, nil, id); err != nil {
+			return err
+		}
+		return deadGrant(of.Grant, now)
+	})
+	return of, err
+}
+
+// standingSQL reads a grant g with whom it stands for, after columns that lead to
+// it: one statement, so that all of it is of one moment.
+func standingSQL(columns, from, key string) string {
+	return "SELECT " + columns + grants.of("g") + ", " + accounts.orZero("a") + ", " + sessions.orZero("s") + " FROM " + from +
+		" LEFT JOIN accounts a ON a.id = g.account_id LEFT JOIN sessions s ON s.id = g.session_id WHERE " + key + " = $1"
+}
+
+// throughGrant is standingSQL for a table whose rows belong to a grant.
+func throughGrant[T any](tb *table[T]) string {
+	return standingSQL(tb.of("x")+", ", tb.name+" x JOIN grants g ON g.id = x.grant_id", "x.hash")
+}
+
+var (
+	selectStanding = standingSQL("", "grants g", "g.id")
+	selectCode     = throughGrant(codes)
+	selectToken    = throughGrant(refreshTokens)
+)
+
+// readStanding runs a statement of standingSQL; lead takes the columns before it.
+func readStanding(ctx context.Context, t *tx, sql string, lead []field, key string) (of store.Standing, err error) {
+	fields := slices.Concat(lead, grants.fields(&of.Grant), accounts.fields(&of.Account), sessions.fields(&of.Session))
+	n, err := t.statement(ctx, sql, []any{store.Text(key)}, func(r pgx.Rows) error {
 		if err := r.Scan(targets(fields)...); err != nil {
-			return fmt.Errorf("read %s: %w", tb.name, err)
+			return fmt.Errorf("read standing: %w", err)
 		}
 		mend(fields)
 		return nil
 	})
-	return row, g, gone(tb.name, n, err)
+	return of, gone("grant", n, err)
+}
+
+func readCode(ctx context.Context, t *tx, hash string, now time.Time) (c store.Code, of store.Standing, err error) {
+	if of, err = readStanding(ctx, t, selectCode, codes.fields(&c), hash); err != nil {
+		return c, of, err
+	}
+	return c, of, store.Dead("code", c.UsedAt, of.RevokedAt, sooner(c.ExpiresAt, of.Grant.ExpiresAt), now)
+}
+
+func readToken(ctx context.Context, t *tx, hash string, now time.Time) (r store.RefreshToken, of store.Standing, err error) {
+	if of, err = readStanding(ctx, t, selectToken, refreshTokens.fields(&r), hash); err != nil {
+		return r, of, err
+	}
+	return r, of, store.Dead("refresh token", r.UsedAt, of.RevokedAt, sooner(r.ExpiresAt, of.Grant.ExpiresAt), now)
 }
 
 // sooner is the earlier of two ends.
@@ -120,30 +169,30 @@ func sooner(a, b time.Time) time.Time {
 	return b
 }
 
-func deadCode(c store.Code, g store.Grant, now time.Time) error {
-	return dead("code", c.UsedAt, g.RevokedAt, sooner(c.ExpiresAt, g.ExpiresAt), now)
-}
-
-func deadToken(r store.RefreshToken, g store.Grant, now time.Time) error {
-	return dead("refresh token", r.UsedAt, g.RevokedAt, sooner(r.ExpiresAt, g.ExpiresAt), now)
-}
-
 // useUp is the statement that marks a code or token used if it and its grant are
-// alive. If it touches no row, the caller asks why.
-func useUp(name, condition string) string {
-	return `UPDATE ` + name + ` SET used_at = $2 FROM grants g
-		WHERE hash = $1 AND used_at IS NULL AND g.id = grant_id AND g.revoked_at IS NULL AND ` + name + `.expires_at > $2 AND g.expires_at > $2` + condition
+// alive; hash, now and grant ("": any) are its arguments. If it touches no row, the
+// caller asks why.
+func useUp(name, hash, now, grant string) string {
+	sql := `UPDATE ` + name + ` SET used_at = ` + now + ` FROM grants g
+		WHERE hash = ` + hash + ` AND used_at IS NULL AND g.id = grant_id AND g.revoked_at IS NULL AND ` + name + `.expires_at > ` + now + ` AND g.expires_at > ` + now
+	if grant != "" {
+		sql += ` AND g.id = ` + grant
+	}
+	return sql
 }
+
+var (
+	useCode  = useUp("codes", "$1", "$2", "")
+	useToken = useUp("refresh_tokens", "$1", "$2", "$3")
+)
 
 // Code: see store.Grants.
-func (s *Store) Code(ctx context.Context, hash string, now time.Time) (c store.Code, g store.Grant, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
-		if c, g, err = withGrant(ctx, t, codes, hash); err != nil {
-			return err
-		}
-		return deadCode(c, g, now)
+func (s *Store) Code(ctx context.Context, hash string, now time.Time) (c store.Code, of store.Standing, err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
+		c, of, err = readCode(ctx, t, hash, now)
+		return err
 	})
-	return c, g, err
+	return c, of, err
 }
 
 // errLostRace: a row that was dead a moment ago is alive now, which happens when
@@ -152,16 +201,17 @@ var errLostRace = fmt.Errorf("somebody else was at it: %w", store.ErrUnavailable
 
 // RedeemCode: see store.Grants.
 func (s *Store) RedeemCode(ctx context.Context, hash string, now time.Time) error {
+	hash = store.Text(hash)
+	use := line{useCode, []any{hash, at(now)}}
+	if s.tells(ctx, step{rankCode, hash, use, []line{{`UPDATE codes SET used_at = NULL WHERE hash = $1`, []any{hash}}}}) {
+		return nil
+	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		for range maxTries {
-			if n, err := t.exec(ctx, useUp("codes", ""), store.Text(hash), at(now)); err != nil || n == 1 {
+			if n, err := t.exec(ctx, use.sql, use.args...); err != nil || n == 1 {
 				return err
 			}
-			c, g, err := withGrant(ctx, t, codes, hash)
-			if err == nil {
-				err = deadCode(c, g, now)
-			}
-			if err != nil {
+			if _, _, err := readCode(ctx, t, hash, now); err != nil {
 				return err
 			}
 		}
@@ -178,6 +228,9 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 	values, err := refreshTokens.values(&r)
 	if err != nil {
 		return err
+	}
+	if s.tells(ctx, step{rankNewToken, r.Hash, line{insertFirst, values}, []line{forgetToken(r.Hash)}}) {
+		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		if n, err := t.exec(ctx, insertFirst, values...); err != nil || n == 1 {
@@ -197,14 +250,12 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 }
 
 // RefreshToken: see store.Grants.
-func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r store.RefreshToken, g store.Grant, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
-		if r, g, err = withGrant(ctx, t, refreshTokens, hash); err != nil {
-			return err
-		}
-		return deadToken(r, g, now)
+func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r store.RefreshToken, of store.Standing, err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
+		r, of, err = readToken(ctx, t, hash, now)
+		return err
 	})
-	return r, g, err
+	return r, of, err
 }
 
 // insertToken adds a token only if its grant is there, which the foreign key would
@@ -214,9 +265,28 @@ func insertToken(condition string) string {
 		" WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2"+condition+") ON CONFLICT", 1)
 }
 
+// useAndInsert is useToken with insertNext in one statement, which fails if the
+// hash of the next token is taken. Its last arguments are those of useToken.
+var useAndInsert = func() string {
+	var t store.RefreshToken
+	n := len(refreshTokens.fields(&t))
+	next := strings.TrimSuffix(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT DO NOTHING")
+	return "WITH used AS (" + useUp("refresh_tokens", fmt.Sprintf("$%d", n+1), fmt.Sprintf("$%d", n+2), "$2") + " RETURNING 1) " + next + " FROM used"
+}()
+
 // A grant that is revoked at the same moment takes its tokens along: what is read
 // of a token is read together with its grant.
 var insertFirst, insertNext = insertToken(" AND revoked_at IS NULL"), insertToken("")
+
+// reviveToken takes back that a refresh token was used.
+func reviveToken(hash string) line {
+	return line{`UPDATE refresh_tokens SET used_at = NULL WHERE hash = $1`, []any{hash}}
+}
+
+// forgetToken takes back that a refresh token was added.
+func forgetToken(hash string) line {
+	return line{`DELETE FROM refresh_tokens WHERE hash = $1`, []any{hash}}
+}
 
 // RotateRefreshToken: see store.Grants. Both statements go in one round trip; if
 // only one of them found what it needs, it is taken back.
@@ -229,10 +299,14 @@ func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next sto
 	if err != nil {
 		return err
 	}
+	use, add := line{useToken, []any{oldHash, at(now), next.GrantID}}, line{insertNext, values}
+	both := line{useAndInsert, append(values, oldHash, at(now))}
+	if s.tells(ctx, step{rankToken, oldHash, both, []line{forgetToken(next.Hash), reviveToken(oldHash)}}) {
+		return nil
+	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		for range maxTries {
-			n, err := t.statements(ctx, nil,
-				line{useUp("refresh_tokens", " AND g.id = $3"), []any{oldHash, at(now), next.GrantID}}, line{insertNext, values})
+			n, err := t.statements(ctx, nil, use, add)
 			if err != nil {
 				return err
 			}
@@ -242,10 +316,10 @@ func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next sto
 				t.wrote = true
 				return nil
 			case used:
-				_, err = t.exec(ctx, `UPDATE refresh_tokens SET used_at = NULL WHERE hash = $1`, oldHash)
+				_, err = t.statements(ctx, nil, reviveToken(oldHash))
 				return orExists("refresh token", err)
 			case added:
-				_, err = t.exec(ctx, `DELETE FROM refresh_tokens WHERE hash = $1`, next.Hash)
+				_, err = t.statements(ctx, nil, forgetToken(next.Hash))
 			}
 			if err == nil {
 				err = whyNot(ctx, t, oldHash, next.GrantID, now)
@@ -260,12 +334,9 @@ func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next sto
 
 // whyNot says why a token could not be rotated; nil if it can be by now.
 func whyNot(ctx context.Context, t *tx, hash, grantID string, now time.Time) error {
-	old, g, err := withGrant(ctx, t, refreshTokens, hash)
-	if err == nil {
-		err = deadToken(old, g, now)
-	}
-	if err == nil && grantID != g.ID {
-		err = fmt.Errorf("a token of grant %q follows one of %q: %w", grantID, g.ID, store.ErrInvalid)
+	_, of, err := readToken(ctx, t, hash, now)
+	if err == nil && grantID != of.Grant.ID {
+		err = fmt.Errorf("a token of grant %q follows one of %q: %w", grantID, of.Grant.ID, store.ErrInvalid)
 	}
 	return err
 }
@@ -354,7 +425,7 @@ func (s *Store) RevokeAccessToken(ctx context.Context, jti string, until time.Ti
 
 // AccessTokenRevoked: see store.Grants.
 func (s *Store) AccessTokenRevoked(ctx context.Context, jti string) (denied bool, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) error {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) error {
 		n, err := t.lock(ctx, `SELECT 1 FROM denied_tokens WHERE jti = $1`, store.Text(jti))
 		denied = n == 1
 		return err

@@ -32,11 +32,11 @@ var resets = newTable("resets", 1, func(r *store.Reset) []field {
 const byToken = `WHERE token_hash = $1`
 
 func deadInvitation(i store.Invitation, now time.Time) error {
-	return dead("invitation", i.UsedAt, i.RevokedAt, i.ExpiresAt, now)
+	return store.Dead("invitation", i.UsedAt, i.RevokedAt, i.ExpiresAt, now)
 }
 
 func deadReset(r store.Reset, now time.Time) error {
-	return dead("reset", r.UsedAt, r.RevokedAt, r.ExpiresAt, now)
+	return store.Dead("reset", r.UsedAt, r.RevokedAt, r.ExpiresAt, now)
 }
 
 // useLink marks a link used if it is alive. Otherwise it returns the row with the

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"anteroom/store"
+	"anteroom/store/gather"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,6 +46,10 @@ type Store struct {
 
 	applications recent[store.Application]
 	clients      recent[store.Client]
+
+	groups  *gather.Queue[*together] // units that wait for a transaction (together.go)
+	lookups *gather.Queue[*lookup]   // statements that wait for a round trip (lookup.go)
+	sharing sync.WaitGroup           // who takes them
 
 	commits atomic.Int64
 	full    atomic.Bool // the last write found no space
@@ -84,6 +89,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	s := &Store{
 		now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys,
 		resolveWithin: resolveWithin, chaining: make(chan struct{}, 1),
+		groups: gather.New[*together](maxGroup), lookups: gather.New[*lookup](maxGroup),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -106,6 +112,12 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.background.Go(func() { s.chainLoop(background) })
+	for range writers {
+		s.sharing.Go(s.writeLoop)
+	}
+	for range lookers {
+		s.sharing.Go(s.lookLoop)
+	}
 	return s, nil
 }
 
@@ -144,7 +156,7 @@ func configure(dsn string, opts Options) (*pgxpool.Config, error) {
 func (s *Store) Commits() int64 { return s.commits.Load() }
 
 func (s *Store) committed(t *tx) {
-	s.commits.Add(1)
+	s.commits.Add(int64(t.units))
 	if t.policy {
 		s.applications.forget()
 		s.clients.forget()
@@ -240,6 +252,9 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.groups.Close()
+	s.lookups.Close()
+	s.sharing.Wait() // for what waits; what it recorded is chained after that
 	s.stop()
 	s.background.Wait()
 	done := make(chan struct{})

@@ -29,11 +29,11 @@ func (s *Store) PushRequest(ctx context.Context, r store.PushedRequest) error {
 
 // PushedRequest: see store.PushedRequests.
 func (s *Store) PushedRequest(ctx context.Context, hash string, now time.Time) (r store.PushedRequest, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if r, err = pushedRequests.get(ctx, t, pushedRequests.byKey, store.Text(hash)); err != nil {
 			return err
 		}
-		return dead("pushed request", r.UsedAt, time.Time{}, r.ExpiresAt, now)
+		return store.Dead("pushed request", r.UsedAt, time.Time{}, r.ExpiresAt, now)
 	})
 	return r, err
 }

@@ -74,7 +74,7 @@ func readPolicy[T any](ctx context.Context, s *Store, r *recent[T], id string, g
 	if ok && !inUnit && ctx.Err() == nil && !s.closed.Load() {
 		return row, nil
 	}
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		row, err = get(ctx, t, id)
 		return err
 	})

@@ -28,10 +28,6 @@ func checkSession(row *store.Session) error {
 	return store.CheckIdentity(row.ID, row.TokenHash, row.AccountID)
 }
 
-func deadSession(row store.Session, now time.Time) error {
-	return dead("session", time.Time{}, row.EndedAt, row.ExpiresAt, now)
-}
-
 // CreateSession: see store.Sessions.
 func (s *Store) CreateSession(ctx context.Context, row store.Session) error {
 	row = store.Canonical(row)
@@ -42,11 +38,11 @@ func (s *Store) CreateSession(ctx context.Context, row store.Session) error {
 }
 
 func (s *Store) session(ctx context.Context, now time.Time, tail, key string) (row store.Session, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if row, err = sessions.get(ctx, t, tail, store.Text(key)); err != nil {
 			return err
 		}
-		return deadSession(row, now)
+		return row.Dead(now)
 	})
 	return row, err
 }
@@ -66,7 +62,7 @@ func (s *Store) RenewSession(ctx context.Context, id string, now time.Time, chan
 	err = s.write(ctx, func(ctx context.Context, t *tx) (err error) {
 		before, err := sessions.get(ctx, t, sessions.byKey+` FOR UPDATE`, store.Text(id))
 		if err == nil {
-			err = deadSession(before, now)
+			err = before.Dead(now)
 		}
 		if err != nil {
 			row = before
@@ -192,7 +188,7 @@ func meta(ctx context.Context, t *tx, name string) (value string, err error) {
 
 // Meta: see store.Metadata.
 func (s *Store) Meta(ctx context.Context, name string) (value string, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		value, err = meta(ctx, t, name)
 		return err
 	})

@@ -85,6 +85,30 @@ func (tb *table[T]) of(alias string) string {
 	return alias + "." + strings.ReplaceAll(tb.columns, ", ", ", "+alias+".")
 }
 
+// orZero is of for a table that may have no row: a zero row then.
+func (tb *table[T]) orZero(alias string) string {
+	var row T
+	var all []string
+	for _, f := range tb.fields(&row) {
+		column, zero := alias+"."+f.column, ""
+		switch f.ptr.(type) {
+		case *[]string:
+			zero = "'{}'"
+		case *map[string]any, *map[string]string:
+			zero = "'{}'::jsonb"
+		case *bool:
+			zero = "false"
+		case when: // NULL is the zero time
+			all = append(all, column)
+			continue
+		default: // text; another type fails when the statement is prepared
+			zero = "''"
+		}
+		all = append(all, "COALESCE("+column+", "+zero+")")
+	}
+	return strings.Join(all, ", ")
+}
+
 // values are a row as arguments.
 func (tb *table[T]) values(row *T) ([]any, error) {
 	fields := tb.fields(row)
@@ -282,23 +306,6 @@ func limit(p store.Page) (int, error) {
 		return 0, fmt.Errorf("a page of %d rows (1 to 1000): %w", p.Limit, store.ErrInvalid)
 	}
 	return p.Limit, nil
-}
-
-// over tells whether the end has come: a thing is alive while now is before its
-// end. One without an end never was.
-func over(end, now time.Time) bool { return !store.Time(now).Before(store.Time(end)) }
-
-// dead says why a thing that works once, until a time, works no more.
-func dead(what string, used, revoked, expires, now time.Time) error {
-	switch {
-	case !used.IsZero():
-		return fmt.Errorf("%s: %w", what, store.ErrConsumed)
-	case !revoked.IsZero():
-		return fmt.Errorf("%s: %w", what, store.ErrRevoked)
-	case over(expires, now):
-		return fmt.Errorf("%s: %w", what, store.ErrExpired)
-	}
-	return nil
 }
 
 // gone is ErrNotFound when a statement touched no row.

@@ -96,7 +96,7 @@ func (s *Store) AcceptTerms(ctx context.Context, a store.TermsAcceptance) error 
 
 // AcceptedTerms: see store.Terms.
 func (s *Store) AcceptedTerms(ctx context.Context, accountID, applicationID string) (a store.TermsAcceptance, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		a, err = acceptances.get(ctx, t, `WHERE account_id = $1 AND application_id = $2 ORDER BY version DESC LIMIT 1`, store.Text(accountID), store.Text(applicationID))
 		return err
 	})
@@ -141,7 +141,7 @@ func (s *Store) PutConsent(ctx context.Context, c store.Consent) error {
 
 // Consent: see store.Consents.
 func (s *Store) Consent(ctx context.Context, accountID, clientID string) (c store.Consent, err error) {
-	err = s.read(ctx, func(ctx context.Context, t *tx) (err error) {
+	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		c, err = consents.get(ctx, t, consents.byKey, store.Text(accountID), store.Text(clientID))
 		return err
 	})

@@ -27,9 +27,11 @@ const (
 // tx is one transaction on one connection. Without auto it begins with its first
 // statement.
 type tx struct {
-	s    *Store
-	id   string // of the unit; "" with auto
-	auto bool   // each statement by itself
+	s      *Store
+	id     string // of the unit; "" with auto
+	auto   bool   // each statement by itself
+	shared bool   // and its round trip with those of others (lookup.go)
+	units  int    // of how many callers
 
 	conn   *pgxpool.Conn // nil before the first statement
 	begun  bool
@@ -38,13 +40,14 @@ type tx struct {
 	events []store.AuditEvent // what goes into audit_inbox at the commit
 	lost   error              // the transaction is void
 	again  bool               // for a reason that may pass
+	spoilt bool               // perhaps by the statement of somebody else
 }
 
 func (s *Store) newTx() *tx {
 	var id [16]byte
 	_, _ = rand.Read(id[4:]) // never fails
 	binary.BigEndian.PutUint32(id[:], unitTime(s.now()))
-	return &tx{s: s, id: hex.EncodeToString(id[:])}
+	return &tx{s: s, id: hex.EncodeToString(id[:]), units: 1}
 }
 
 // unitTime is how the id of a unit begins, so that its row finds itself at the end
@@ -105,6 +108,9 @@ func (t *tx) statements(ctx context.Context, each func(pgx.Rows) error, lines ..
 }
 
 func (t *tx) send(ctx context.Context, each func(pgx.Rows) error, lines []line) (counts []int64, err error) {
+	if t.shared {
+		return t.ask(ctx, each, lines)
+	}
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -114,9 +120,7 @@ func (t *tx) send(ctx context.Context, each func(pgx.Rows) error, lines []line) 
 	if !t.auto && !t.begun {
 		batch.Queue(begin)
 	}
-	for _, l := range lines {
-		batch.Queue(l.sql, l.args...)
-	}
+	queueAll(batch, lines)
 	results := t.conn.SendBatch(within, batch)
 	defer func() {
 		if closing := results.Close(); err == nil {
@@ -129,13 +133,26 @@ func (t *tx) send(ctx context.Context, each func(pgx.Rows) error, lines []line) 
 		}
 		t.begun = true
 	}
-	for i := range lines {
+	return collect(results, len(lines), each)
+}
+
+func queueAll(batch *pgx.Batch, lines []line) {
+	for _, l := range lines {
+		batch.Queue(l.sql, l.args...)
+	}
+}
+
+// collect reads the answers to the next n statements. It hands the rows of the
+// last to each (nil: they are not wanted) and returns how many rows each
+// statement touched or returned.
+func collect(results pgx.BatchResults, n int, each func(pgx.Rows) error) (counts []int64, err error) {
+	for i := range n {
 		rows, err := results.Query()
 		if err != nil {
 			return nil, err
 		}
 		for rows.Next() {
-			if i < len(lines)-1 || each == nil {
+			if i < n-1 || each == nil {
 				continue
 			}
 			if err := each(rows); err != nil {
@@ -192,14 +209,17 @@ func (t *tx) release() {
 	}
 }
 
+// releasing runs a verb and gives the connection back, even when it panics.
+func (t *tx) releasing(ctx context.Context, verb func(ctx context.Context, t *tx) error) error {
+	defer t.release()
+	return verb(ctx, t)
+}
+
 const (
-	insertUnit  = `INSERT INTO units (id, fenced) VALUES ($1, false)`
-	fenceUnit   = `INSERT INTO units (id, fenced) VALUES ($1, true) ON CONFLICT (id) DO NOTHING`
-	unitFenced  = `SELECT fenced FROM units WHERE id = $1`
-	unitsKept   = time.Hour
-	insertInbox = `INSERT INTO audit_inbox
-		(recorded_at, unit_id, position, at, type, actor, account_id, application_id, client_id, session_id, address, details)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+	insertUnit = `INSERT INTO units (id, fenced) VALUES ($1, false)`
+	fenceUnit  = `INSERT INTO units (id, fenced) VALUES ($1, true) ON CONFLICT (id) DO NOTHING`
+	unitFenced = `SELECT fenced FROM units WHERE id = $1`
+	unitsKept  = time.Hour
 )
 
 // commit makes the transaction durable. What it is not sure of, it finds out
@@ -245,15 +265,12 @@ func (t *tx) commit(ctx context.Context) error {
 
 // lastLines are the statements of the last round trip, COMMIT included.
 func (t *tx) lastLines() (lines []line, err error) {
-	now := t.s.now()
-	for i, e := range t.events {
-		details, err := object(e.Details)
+	if len(t.events) > 0 {
+		inbox, err := insertInbox(t.s.now(), t.id, t.events)
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, line{insertInbox, []any{
-			now, t.id, i, when{&e.At}, e.Type, e.Actor, e.AccountID, e.ApplicationID, e.ClientID, e.SessionID, e.Address, details,
-		}})
+		lines = append(lines, inbox)
 	}
 	return append(lines, line{insertUnit, []any{t.id}}, line{"commit", nil}), nil
 }
@@ -267,9 +284,7 @@ func (t *tx) finish(ctx context.Context, lines []line) (err error) {
 	if !t.begun {
 		batch.Queue(begin)
 	}
-	for _, l := range lines {
-		batch.Queue(l.sql, l.args...)
-	}
+	queueAll(batch, lines)
 	results := t.conn.SendBatch(within, batch)
 	var tag string
 	for range batch.Len() {

@@ -14,7 +14,8 @@ import (
 type unit struct {
 	mu   sync.Mutex
 	tx   *tx
-	lost error // an inner unit was rolled back
+	told *together // not nil: nothing is done yet (together.go)
+	lost error     // an inner unit was rolled back
 	over bool
 	stop func() bool // ends the watch over the context it was begun with
 }
@@ -217,6 +218,10 @@ func (u *unit) run(ctx context.Context, verb func(ctx context.Context, t *tx) er
 	if u.over {
 		return errContextEnded
 	}
+	if u.told != nil {
+		u.told.stray = true
+		return errStray
+	}
 	return verb(ctx, u.tx)
 }
 
@@ -236,6 +241,12 @@ func (s *Store) write(ctx context.Context, verb func(ctx context.Context, t *tx)
 // read runs a verb that only reads, in one statement: in the unit of ctx, or on
 // any connection. On a lost connection the latter is tried again.
 func (s *Store) read(ctx context.Context, verb func(ctx context.Context, t *tx) error) error {
+	return s.reading(ctx, false, verb)
+}
+
+// reading is read; shared says that the statement is quick and may go with those
+// of others.
+func (s *Store) reading(ctx context.Context, shared bool, verb func(ctx context.Context, t *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -244,9 +255,12 @@ func (s *Store) read(ctx context.Context, verb func(ctx context.Context, t *tx) 
 	}
 	start := time.Now()
 	for try := 1; ; try++ {
-		t := &tx{s: s, auto: true}
-		err := verb(ctx, t)
-		t.release()
+		t := &tx{s: s, auto: true, shared: shared}
+		err := t.releasing(ctx, verb)
+		if t.spoilt && ctx.Err() == nil {
+			shared = false
+			continue
+		}
 		if !t.again || ctx.Err() != nil || try == maxTries || time.Since(start) > retryFor {
 			return err
 		}

@@ -15,6 +15,7 @@ type broken struct {
 	commit     func(context.Context) error
 	rollback   func(context.Context) error
 	do         func(context.Context, func(context.Context) error) error
+	together   func(context.Context, func(context.Context) error) error
 	sweep      func(context.Context, time.Time, int) (int, error)
 	account    func(context.Context, string) (store.Account, error)
 	byName     func(context.Context, string) (store.Account, error)
@@ -30,7 +31,7 @@ type broken struct {
 	consent    func(context.Context, store.Consent) error
 	session    func(context.Context, string, time.Time) (store.Session, error)
 	endSession func(context.Context, string, time.Time) error
-	code       func(context.Context, string, time.Time) (store.Code, store.Grant, error)
+	code       func(context.Context, string, time.Time) (store.Code, store.Standing, error)
 	redeem     func(context.Context, string, time.Time) error
 	rotate     func(context.Context, string, store.RefreshToken, time.Time) error
 	revoke     func(context.Context, store.GrantFilter, string, time.Time) ([]string, error)
@@ -50,6 +51,9 @@ func (b *broken) Begin(ctx context.Context) (context.Context, error)           {
 func (b *broken) Commit(ctx context.Context) error                             { return b.commit(ctx) }
 func (b *broken) Rollback(ctx context.Context) error                           { return b.rollback(ctx) }
 func (b *broken) Do(ctx context.Context, fn func(context.Context) error) error { return b.do(ctx, fn) }
+func (b *broken) Together(ctx context.Context, fn func(context.Context) error) error {
+	return b.together(ctx, fn)
+}
 func (b *broken) Sweep(ctx context.Context, now time.Time, n int) (int, error) {
 	return b.sweep(ctx, now, n)
 }
@@ -97,7 +101,7 @@ func (b *broken) Session(ctx context.Context, id string, now time.Time) (store.S
 func (b *broken) EndSession(ctx context.Context, id string, now time.Time) error {
 	return b.endSession(ctx, id, now)
 }
-func (b *broken) Code(ctx context.Context, hash string, now time.Time) (store.Code, store.Grant, error) {
+func (b *broken) Code(ctx context.Context, hash string, now time.Time) (store.Code, store.Standing, error) {
 	return b.code(ctx, hash, now)
 }
 func (b *broken) RedeemCode(ctx context.Context, hash string, now time.Time) error {
@@ -133,7 +137,7 @@ func (b *broken) SetMetaOnce(ctx context.Context, name, v string) (string, error
 func breaking(change func(b *broken, s store.Store)) func(store.Store) store.Store {
 	return func(s store.Store) store.Store {
 		b := &broken{
-			Store: s, begin: s.Begin, commit: s.Commit, rollback: s.Rollback, do: s.Do, sweep: s.Sweep,
+			Store: s, begin: s.Begin, commit: s.Commit, rollback: s.Rollback, do: s.Do, together: s.Together, sweep: s.Sweep,
 			account: s.Account, byName: s.AccountByName, create: s.CreateAccount, update: s.UpdateAccount, accounts: s.Accounts,
 			client: s.Client, totp: s.AdvanceTOTP, recovery: s.UseRecoveryCode, lookInvite: s.InvitationByToken, lookReset: s.ResetByToken,
 			assign: s.PutAssignment, consent: s.PutConsent, session: s.Session, endSession: s.EndSession,

@@ -52,7 +52,7 @@ var faults = []fault{
 		}
 	})},
 	{name: "an expired code counts as unused", caughtBy: "a dead family says why, in order", wrap: breaking(func(b *broken, s store.Store) {
-		b.code = func(ctx context.Context, h string, now time.Time) (store.Code, store.Grant, error) {
+		b.code = func(ctx context.Context, h string, now time.Time) (store.Code, store.Standing, error) {
 			c, g, err := s.Code(ctx, h, now)
 			if err != nil && !now.Before(c.ExpiresAt) {
 				err = store.ErrExpired
@@ -116,6 +116,18 @@ var faults = []fault{
 	})},
 	{name: "losers write what they wrote before", caughtBy: "of 32 units exactly one wins and the losers write nothing", wrap: breaking(func(b *broken, _ store.Store) {
 		b.do = func(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
+	})},
+	{name: "together writes at once", caughtBy: "what 32 callers do together is done whole or not at all", wrap: breaking(func(b *broken, _ store.Store) {
+		b.together = func(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
+	})},
+	{name: "losers together leave half", caughtBy: "who loses together with others does not disturb them", wrap: breaking(func(b *broken, s store.Store) {
+		b.together = func(ctx context.Context, fn func(context.Context) error) error {
+			var lost error
+			return errors.Join(s.Together(ctx, func(ctx context.Context) error {
+				lost = fn(ctx)
+				return nil
+			}), lost)
+		}
 	})},
 	{name: "an inner rollback is ignored", caughtBy: "a rolled back inner unit fails the outer one", wrap: breaking(func(b *broken, s store.Store) {
 		type inside struct{}

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -14,6 +16,7 @@ var grantTests = []Test{
 	{"revoking by filter ends what matches and is alive", revokedGrants},
 	{"codes and tokens belong to their grant", families},
 	{"an access token can be denied", deniedToken},
+	{"a grant comes with whom it stands for", standings},
 }
 
 // issue creates a grant with a code, both named by id.
@@ -192,4 +195,62 @@ func deniedToken(e *env) {
 	e.equal("denied until the later end", denied("a"), true)
 	sweepAll(e, in(time.Hour))
 	e.equal("after its end", denied("a"), false)
+}
+
+// standings: what is presented is judged by the account and the session as they
+// are at the same moment, however one comes to the grant.
+func standings(e *env) {
+	e.world()
+	s, ctx := e.s, e.ctx
+	ann := value[store.Account](e)(s.Account(ctx, "ann"))
+	session := store.Session{ID: "s", TokenHash: "h", AccountID: "ann", AuthTime: t0, AMR: []string{"pwd"}, ACR: "a", CreatedAt: t0, ExpiresAt: in(time.Hour)}
+	e.must(s.CreateSession(ctx, session))
+	issue(e, "whole", nil)
+	issue(e, "alone", func(g *store.Grant, _ *store.Code) { g.AccountID, g.SessionID = "nobody", "" })
+	for _, id := range []string{"whole", "alone"} {
+		e.must(s.CreateRefreshToken(ctx, store.RefreshToken{Hash: "token-" + id, GrantID: id, ExpiresAt: in(time.Hour)}))
+	}
+	look := func(what, id string, want store.Standing, wantErr error) {
+		e.Helper()
+		of, err := s.Standing(ctx, id, t0)
+		e.wants(what+": Standing", err, wantErr)
+		e.equal(what+": Standing", of, want)
+		_, of, err = s.Code(ctx, "code-"+id, t0)
+		e.wants(what+": Code", err, wantErr)
+		e.equal(what+": Code", of, want)
+		_, of, err = s.RefreshToken(ctx, "token-"+id, t0)
+		e.wants(what+": RefreshToken", err, wantErr)
+		e.equal(what+": RefreshToken", of, want)
+	}
+	grant := func(id string) store.Grant {
+		g, err := s.Grant(ctx, id, t0)
+		if err != nil && !errors.Is(err, store.ErrRevoked) {
+			e.must(err)
+		}
+		return g
+	}
+	look("alive", "whole", store.Standing{Grant: grant("whole"), Account: ann, Session: session}, nil)
+	look("without account and session", "alone", store.Standing{Grant: grant("alone")}, nil)
+
+	ann, err := s.UpdateAccount(ctx, "ann", func(a *store.Account) error { a.State = store.AccountDisabled; return nil })
+	e.must(err)
+	_, err = s.EndSessionsOf(ctx, "ann", t0)
+	e.must(err)
+	session.EndedAt = t0
+	look("disabled and signed out", "whole", store.Standing{Grant: grant("whole"), Account: ann, Session: session}, nil)
+	e.wants("the ended session", session.Dead(t0), store.ErrRevoked)
+	e.must(s.RevokeGrant(ctx, "whole", "why", t0))
+	look("revoked", "whole", store.Standing{Grant: grant("whole"), Account: ann, Session: session}, store.ErrRevoked)
+	_, err = s.Standing(ctx, "none", t0)
+	e.wants("unknown", err, store.ErrNotFound)
+
+	e.wants("in a unit", s.Do(ctx, func(ctx context.Context) error {
+		if _, err := s.UpdateAccount(ctx, "bob", func(a *store.Account) error { a.Email = "bob@new.example"; return nil }); err != nil {
+			return err
+		}
+		e.must(s.CreateGrant(ctx, store.Grant{ID: "own", AccountID: "bob", CreatedAt: t0, ExpiresAt: in(time.Hour)}))
+		of, err := s.Standing(ctx, "own", t0)
+		e.equal("own writes", of.Account.Email, "bob@new.example")
+		return err
+	}), nil)
 }

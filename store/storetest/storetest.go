@@ -59,7 +59,7 @@ func Tests() []Test {
 	var all []Test
 	for _, part := range [][]Test{
 		valueTests, accountTests, linkTests, accessTests, sessionTests, grantTests,
-		counterTests, outboxTests, noticeTests, deviceTests, backchannelTests, registrationTests, pushedTests, auditTests, unitTests, raceTests, pagingTests, lifeTests,
+		counterTests, outboxTests, noticeTests, deviceTests, backchannelTests, registrationTests, pushedTests, auditTests, unitTests, togetherTests, raceTests, pagingTests, lifeTests,
 	} {
 		all = append(all, part...)
 	}
