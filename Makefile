@@ -59,14 +59,14 @@ check: ## gofmt and go vet, nothing to install
 
 .PHONY: test
 test: deps check interop ## everything: checks, then all tests with the race detector, a real browser and other people's libraries
-	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Journey|One' -skip Nth ./e2e
-	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 30m ./...
+	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -parallel 3 -timeout 20m -run 'Journey|One' -skip Nth ./e2e
+	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -parallel 3 -timeout 30m ./...
 
 .PHONY: test-stores
 test-stores: deps ## the stores alone: the contract and the faults on both, kills and failovers under load, the journeys on two nodes over PostgreSQL
-	ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -timeout 20m ./store/...
-	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Nth|Killed|Database|Standby|History|MasterKey|ANodeThatGoes' ./e2e
-	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -timeout 20m -run 'Journey|One' -skip Nth ./e2e
+	ANTEROOM_POSTGRES=require $(GO) test -race -p 2 -parallel 3 -timeout 20m ./store/...
+	ANTEROOM_E2E=require ANTEROOM_POSTGRES=require $(GO) test -race -parallel 3 -timeout 20m -run 'Nth|Killed|Database|Standby|History|MasterKey|ANodeThatGoes' ./e2e
+	ANTEROOM_E2E=require ANTEROOM_E2E_STORE=postgres ANTEROOM_POSTGRES=require $(GO) test -race -parallel 3 -timeout 20m -run 'Journey|One' -skip Nth ./e2e
 
 .PHONY: shots
 shots: deps ## screenshots of every page, light, dark and phone width, into ./shots
@@ -82,6 +82,12 @@ bench: build ## the figures: memory, start, size, commits and CPU of a sign-in, 
 	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		apt-get install -y -q --no-install-recommends strace >&2; } || true # without it, commits are not counted, and the bench says so
 	$(GO) run ./internal/bench -bin $(BIN) -time $(BENCHTIME)
+
+.PHONY: profile
+profile: ## record anew what the compiler optimises for (cmd/anteroom/default.pgo), with PostgreSQL on this machine
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	CGO_ENABLED=0 $(GO) build -trimpath -tags profile -o "$$dir/anteroom" ./cmd/anteroom; \
+	$(GO) run ./internal/bench -bin "$$dir/anteroom" -profile cmd/anteroom/default.pgo -out "" -time 2s >/dev/null
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (20s) each

@@ -39,7 +39,7 @@ func built(t *testing.T) string {
 			return
 		}
 		build.path = filepath.Join(dir, "anteroom")
-		out, err := exec.Command("go", "build", "-o", build.path, "anteroom/cmd/anteroom").CombinedOutput()
+		out, err := exec.Command("go", "build", "-pgo=off", "-o", build.path, "anteroom/cmd/anteroom").CombinedOutput()
 		if err != nil {
 			build.err = fmt.Errorf("%w\n%s", err, out)
 		}
@@ -223,6 +223,7 @@ func (p *process) terminate() {
 }
 
 func TestASecondServiceOnOneDatabaseStopsAndSaysWhoHoldsIt(t *testing.T) {
+	t.Parallel()
 	p := serve(t)
 	second := exec.Command(built(t), "serve")
 	second.Env = append(p.env, fmt.Sprintf("ANTEROOM_LISTEN=127.0.0.1:%d", freePort(t)), fmt.Sprintf("ANTEROOM_OPERATIONS_LISTEN=127.0.0.1:%d", freePort(t)))

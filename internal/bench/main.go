@@ -24,6 +24,7 @@ type options struct {
 	accounts int
 	only     string
 	store    string
+	profile  string
 	keep     bool
 }
 
@@ -44,6 +45,7 @@ func main() {
 	flag.IntVar(&o.accounts, "accounts", 1500, "how many people there are; each signs in once in 30 seconds at most")
 	flag.StringVar(&o.only, "only", "", "run only the loads whose name contains this")
 	flag.StringVar(&o.store, "store", "", "measure on one store alone, file or postgres; empty: both")
+	flag.StringVar(&o.profile, "profile", "", "only save a CPU profile of the loads on PostgreSQL here; the binary must be built with -tags profile")
 	flag.BoolVar(&o.keep, "keep", false, "leave the server's folder behind, and say where it is")
 	flag.StringVar(&emptyAddress, "empty", "", "serve a handler that does nothing at this address: what the product is compared to")
 	flag.Parse()
@@ -118,7 +120,7 @@ func measure(ctx context.Context, o options, binary, dir string, progress io.Wri
 	}
 	r := &Report{About: newAbout(shortVersion(string(version)), o.rounds, o.time, o.accounts)}
 	r.add("binary, stripped", float64(info.Size())/megabyte, "MB", 40)
-	if o.store != onPostgres {
+	if o.store != onPostgres && o.profile == "" {
 		if err := r.file(ctx, o, binary, dir, say); err != nil {
 			return nil, err
 		}

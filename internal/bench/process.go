@@ -72,7 +72,7 @@ func (p *Product) command(ctx context.Context, wrap []string, args ...string) *e
 			c.Env = append(c.Env, pair)
 		}
 	}
-	c.Env = append(c.Env, "ANTEROOM_LISTEN="+p.listen, "ANTEROOM_OPERATIONS_LISTEN=")
+	c.Env = append(c.Env, "ANTEROOM_LISTEN="+p.listen, "ANTEROOM_OPERATIONS_LISTEN=", "PROFILE_LISTEN="+profileListen)
 	if p.Store != "" {
 		c.Env = append(c.Env, "ANTEROOM_STORE="+p.Store)
 	}
@@ -174,19 +174,15 @@ func (p *Product) Stop() error {
 	}
 }
 
-// newTransport reaches loopback and nothing else, and keeps the connections of
-// as many clients as the bench ever has.
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	return &http.Transport{
-		MaxIdleConnsPerHost: 256,
-		DisableCompression:  true,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			_, port, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-		},
+// newTransport reaches loopback and nothing else.
+func newTransport() *http.Transport { return &http.Transport{DialContext: dialLoopback} }
+
+// dialLoopback connects to a port of this machine, whatever the name of the host.
+func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
 	}
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 }
