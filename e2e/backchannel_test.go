@@ -29,6 +29,7 @@ func (p *product) till() *party {
 // OpenID CIBA Core: a till asks for somebody, who opens the mail, signs in,
 // compares, and approves; and who denies what she did not ask for.
 func TestAPersonApprovesWhatATillAsked(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		tab := open(t)

@@ -102,6 +102,7 @@ func (s *suite) signs(who *person, more ...string) (claims map[string]any, token
 // OpenID Connect Core sections 3.1.2.1 to 3.1.2.6 and 5.5.1.1, with the real hub
 // and the real provider: what is silent, what asks again, and what is refused.
 func TestSilentAndFreshSignIns(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, ben := p.known("ann@acme.example"), p.known("ben@acme.example")
 	s := &suite{product: p, rp: p.party(demo.PCC), v: NewVisitor()}
@@ -163,6 +164,7 @@ func TestSilentAndFreshSignIns(t *testing.T) {
 // OpenID Connect Core section 3.1.2.1, RFC 6749 section 4.1.2: what comes with a
 // request comes back as it was or not at all, and a code works once.
 func TestRequestsAndCodesOfASuite(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := p.known("ann@acme.example")
 	s := &suite{product: p, rp: p.party(demo.PCC), v: NewVisitor()}
@@ -212,6 +214,7 @@ func TestRequestsAndCodesOfASuite(t *testing.T) {
 // OpenID Connect Registration section 2: the links and the logo of a client are on
 // the sign-in page, for people to look at before they type a password.
 func TestTheSignInPageShowsWhatTheClientSaysOfItself(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	s := &suite{product: p, rp: p.party(demo.PCC), v: NewVisitor()}
 	p.do(http.MethodPatch, "/applications/"+demo.PCC, map[string]any{"logo_url": "https://pcc.example/logo.png"}, nil)

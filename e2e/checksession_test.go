@@ -30,6 +30,7 @@ function ask(text) {
 // OpenID Connect Session Management section 3: a portal on another origin asks
 // the frame, and learns that the session is the same, then that it ended.
 func TestAPortalWatchesTheSessionInAFrame(t *testing.T) {
+	t.Parallel()
 	p := start(t, func(cfg *config.Config) { cfg.Compatibility.SessionManagement = config.SessionManagementOn })
 	portal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

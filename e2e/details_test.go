@@ -59,6 +59,7 @@ func (c *party) push(t *testing.T, verifier string, more ...oauth2.AuthCodeOptio
 // The largest payment that there can be, in a portal whose scopes nobody is asked
 // for: shown, allowed, in the token; sent with the browser and ahead of it.
 func TestAPaymentIsShownAllowedAndInTheToken(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, rp, ctx := p.known("ann@acme.example"), p.party(demo.PCC), t.Context()
 	p.do("PATCH", "/applications/"+demo.PCC, map[string]any{"authorization_details_types": []any{map[string]any{

@@ -125,6 +125,7 @@ func getter(t *testing.T, v *Visitor, address string) func(query string) *Visito
 }
 
 func TestGarbageInEveryFormChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := newPerson("ann@acme.example")
 	link := p.invite(ann, demo.PartnerAnalytics, "viewer")
@@ -179,6 +180,7 @@ func TestGarbageInEveryFormChangesNothing(t *testing.T) {
 }
 
 func TestGarbageInTheProtocolIsRefusedInItsOwnForm(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, rp, verifier := p.known("ann@acme.example"), p.party(demo.PCC), oauth2.GenerateVerifier()
 	v := NewVisitor()
@@ -217,6 +219,7 @@ func TestGarbageInTheProtocolIsRefusedInItsOwnForm(t *testing.T) {
 }
 
 func TestEveryPathAnswersEveryMethod(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	paths := append([]string{
 		"/", "/signin", "/switch", "/refuse", "/activate", "/activate/resend", "/forgot", "/reset", "/mfa/enroll/restart",

@@ -139,6 +139,7 @@ func (d *drama) everyKind() {
 }
 
 func TestInteropOpenIDClient(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "node")
 	p := start(t, registers)
 	d := p.stage(t, "olga@acme.example")
@@ -150,6 +151,7 @@ func TestInteropOpenIDClient(t *testing.T) {
 }
 
 func TestInteropOAuth4WebAPI(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "node")
 	p := start(t, registers)
 	d := p.stage(t, "otto@acme.example")
@@ -160,6 +162,7 @@ func TestInteropOAuth4WebAPI(t *testing.T) {
 }
 
 func TestInteropAuthlib(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "python")
 	p := start(t)
 	d := p.stage(t, "paul@acme.example")

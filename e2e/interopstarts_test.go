@@ -120,6 +120,7 @@ func (o *portalOfOthers) signedOut(ctx context.Context) {
 }
 
 func TestInteropStartInGo(t *testing.T) {
+	t.Parallel()
 	portal := copied(t, "main.go", startToCopy(t, "Go", "go"), func(dir, _ string) *exec.Cmd {
 		binary := filepath.Join(dir, "portal")
 		build := exec.Command("go", "build", "-o", binary, filepath.Join(dir, "main.go"))
@@ -133,6 +134,7 @@ func TestInteropStartInGo(t *testing.T) {
 }
 
 func TestInteropStartInNode(t *testing.T) {
+	t.Parallel()
 	node := runtimeOf(t, "node")
 	portal := copied(t, "portal.mjs", startToCopy(t, "Node.js", "js"), func(dir, _ string) *exec.Cmd {
 		libraries, err := filepath.Abs("interop/node/node_modules")
@@ -149,6 +151,7 @@ func TestInteropStartInNode(t *testing.T) {
 }
 
 func TestInteropStartInPython(t *testing.T) {
+	t.Parallel()
 	python := runtimeOf(t, "python")
 	portal := copied(t, "portal.py", startToCopy(t, "Python", "python"), func(dir, port string) *exec.Cmd {
 		cmd := exec.Command(python, "-m", "flask", "--app", "portal", "run", "--port", port)
@@ -198,6 +201,7 @@ func tell(c *chromiumTab, statements string) string {
 const spaOptions = "loadUserInfo: true,"
 
 func TestInteropStartAsASinglePageApp(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, options, kind string
 		metadata            map[string]any

@@ -101,6 +101,7 @@ func stageTLS(t *testing.T, email string) (*drama, pair) {
 }
 
 func TestInteropFAPI2(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "node")
 	d, mine := stageTLS(t, "frida@acme.example")
 	scope := "openid email offline_access"
@@ -113,6 +114,7 @@ func TestInteropFAPI2(t *testing.T) {
 }
 
 func TestInteropAuthlibWithACertificate(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "python")
 	d, mine := stageTLS(t, "petra@acme.example")
 	d.client("certified-machine", wanted{auth: "self_signed_tls_client_auth", scope: "reports.read", redirect: []string{}, metadata: map[string]any{

@@ -32,6 +32,7 @@ func (p *product) known(email string) *person {
 }
 
 func TestJourney12TwoTabsBothArrive(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, one := p.known("ann@acme.example"), open(t)
@@ -53,6 +54,7 @@ func TestJourney12TwoTabsBothArrive(t *testing.T) {
 }
 
 func TestJourney12TwoTabsOfOneInvitation(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, one := newPerson("ann@acme.example"), open(t)
@@ -76,6 +78,7 @@ func TestJourney12TwoTabsOfOneInvitation(t *testing.T) {
 }
 
 func TestJourney12BackButtonNeverDeadEnds(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -106,6 +109,7 @@ func TestJourney12BackButtonNeverDeadEnds(t *testing.T) {
 }
 
 func TestJourney12ExpiredSignInStartsAgain(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := p.known("ann@acme.example"), open(t)
@@ -120,6 +124,7 @@ func TestJourney12ExpiredSignInStartsAgain(t *testing.T) {
 }
 
 func TestJourney12DeadLinksOfferAFreshOne(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -159,6 +164,7 @@ func TestJourney12DeadLinksOfferAFreshOne(t *testing.T) {
 }
 
 func TestJourney12ARestartInTheMiddleIsNotNoticed(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -197,6 +203,7 @@ func TestJourney12ARestartInTheMiddleIsNotNoticed(t *testing.T) {
 }
 
 func TestJourney12NoAccessSaysSoAndLeadsBack(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := p.known("ann@acme.example"), open(t)
@@ -224,6 +231,7 @@ func TestJourney12NoAccessSaysSoAndLeadsBack(t *testing.T) {
 }
 
 func TestJourney12DecliningTheTermsGoesBackToThePortal(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ben, tab := newPerson("ben@acme.example"), open(t)
@@ -246,6 +254,7 @@ func TestJourney12DecliningTheTermsGoesBackToThePortal(t *testing.T) {
 var steps = []string{"/login", "/mfa/enroll", "/mfa/recovery-codes", "/mfa/recovery-codes.txt", "/mfa/challenge", "/mfa/recovery", "/terms", "/consent", "/continue", "/activated"}
 
 func TestJourney12NoStepCanBeOpenedWithoutASignInOrSkipped(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := p.known("ann@acme.example")
 	stranger := newPlain(t)
@@ -302,6 +311,7 @@ func (p *plain) post(address, form string) {
 }
 
 func TestNothingOfTheDemoIsReachableUnderServe(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	tab := newPlain(t).(*plain)
 	for _, path := range []string{"/demo", "/demo/", "/demo/mail.json", "/demo/mail/1", "/demo/mail/1/html", "/admin/api/v1/accounts"} {
@@ -313,6 +323,7 @@ func TestNothingOfTheDemoIsReachableUnderServe(t *testing.T) {
 }
 
 func TestALinkIsBuiltFromTheConfiguredIssuerOnly(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := p.known("ann@acme.example")
 	form := url.Values{"username": {ann.email}}

@@ -79,6 +79,7 @@ func (tv *television) poll() (token, failure string) {
 }
 
 func TestJourney13ADeviceIsConnected(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab, tv := p.known("ann@acme.example"), open(t), p.television()

@@ -109,6 +109,7 @@ func (l *listener) quiet(when string, times int) {
 }
 
 func TestJourney14SigningOutTellsThePortals(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)

@@ -54,6 +54,7 @@ func (p *product) activated(tab Tab, who *person) {
 }
 
 func TestJourney1ActivationForPartnerAnalytics(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann := newPerson("ann@acme.example")
@@ -120,6 +121,7 @@ func TestJourney1ActivationForPartnerAnalytics(t *testing.T) {
 }
 
 func TestJourney2LaterSignInsAndSingleSignOn(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -159,6 +161,7 @@ func TestJourney2LaterSignInsAndSingleSignOn(t *testing.T) {
 }
 
 func TestJourney3ActivationForPCC(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		pia, tab := newPerson("pia@acme.example"), open(t)
@@ -187,6 +190,7 @@ func TestJourney3ActivationForPCC(t *testing.T) {
 }
 
 func TestJourney4AccountWithoutASecondFactorAddsOne(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ben, tab := newPerson("ben@acme.example"), open(t)
@@ -206,6 +210,7 @@ func TestJourney4AccountWithoutASecondFactorAddsOne(t *testing.T) {
 }
 
 func TestJourney5OneEnrolmentForEveryPortal(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -232,6 +237,7 @@ func TestJourney5OneEnrolmentForEveryPortal(t *testing.T) {
 }
 
 func TestJourney6WrongCodesAreExplainedAndNeverAccepted(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -263,6 +269,7 @@ func TestJourney6WrongCodesAreExplainedAndNeverAccepted(t *testing.T) {
 }
 
 func TestJourney6FailuresCountPerAccountAcrossBrowsers(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := newPerson("ann@acme.example")
 	ann.secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -296,6 +303,7 @@ func TestJourney6FailuresCountPerAccountAcrossBrowsers(t *testing.T) {
 }
 
 func TestJourney7ARecoveryCodeLetsInOnceAndLeadsToEnrolment(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -335,6 +343,7 @@ func TestJourney7ARecoveryCodeLetsInOnceAndLeadsToEnrolment(t *testing.T) {
 }
 
 func TestJourney7AnAdministratorResetsTheSecondFactor(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)
@@ -360,6 +369,7 @@ func TestJourney7AnAdministratorResetsTheSecondFactor(t *testing.T) {
 }
 
 func TestJourney8AForgottenPasswordNeverSkipsTheSecondFactor(t *testing.T) {
+	t.Parallel()
 	ways(t, func(t *testing.T, open func(*testing.T) Tab) {
 		p := start(t)
 		ann, tab := newPerson("ann@acme.example"), open(t)

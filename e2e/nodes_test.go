@@ -117,6 +117,7 @@ func (p *product) lose() {
 
 // Nothing of a pending sign-in, of an enrolment or of a session is in a node.
 func TestASignInBegunOnANodeThatGoesEndsOnAnother(t *testing.T) {
+	t.Parallel()
 	for name, loseAt := range map[string]int{"at the password": 0, "at the enrolment": 1, "at the recovery codes": 2, "at the terms": 3, "at the portal": 4} {
 		t.Run(name, func(t *testing.T) {
 			p := startOver(t, pgtest.Database(t))

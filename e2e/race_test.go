@@ -82,6 +82,7 @@ func winners(t *testing.T, browsers []*Visitor, page, sentence string) int {
 }
 
 func TestOneCodeSignsInOneBrowserOfManyAtOnce(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, rp := p.known("ann@acme.example"), p.party(demo.PCC)
 	browsers := p.signingIn(ann, rp)
@@ -101,6 +102,7 @@ func TestOneCodeSignsInOneBrowserOfManyAtOnce(t *testing.T) {
 }
 
 func TestOneRecoveryCodeLetsOneBrowserOfManyIn(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, tab := newPerson("ann@acme.example"), newPlain(t)
 	p.activated(tab, ann)
@@ -126,6 +128,7 @@ func TestOneRecoveryCodeLetsOneBrowserOfManyIn(t *testing.T) {
 }
 
 func TestOneInvitationIsUsedByOneBrowserOfMany(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := newPerson("ann@acme.example")
 	link := p.invite(ann, demo.PCC, "")
@@ -166,6 +169,7 @@ func TestOneInvitationIsUsedByOneBrowserOfMany(t *testing.T) {
 }
 
 func TestOneEnrolmentComesOfManyTabs(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, tab := newPerson("ann@acme.example"), newPlain(t).(*plain)
 	tab.Open(p.invite(ann, demo.PCC, ""))
@@ -216,6 +220,7 @@ func (p *product) signedIn(v *Visitor, who *person, rp *party, verifier string) 
 }
 
 func TestOneAuthorizationCodeYieldsOneTokenSetAndReuseEndsIt(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, rp, verifier := p.known("ann@acme.example"), p.party(demo.PCC), oauth2.GenerateVerifier()
 	code := p.signedIn(NewVisitor(), ann, rp, verifier)
@@ -242,6 +247,7 @@ func TestOneAuthorizationCodeYieldsOneTokenSetAndReuseEndsIt(t *testing.T) {
 }
 
 func TestOneRefreshTokenHasOneSuccessorAndLateReuseEndsTheFamily(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann, rp, verifier := p.known("ann@acme.example"), p.party(demo.PCC), oauth2.GenerateVerifier()
 	first, err := rp.redeem(t.Context(), p.signedIn(NewVisitor(), ann, rp, verifier), verifier)

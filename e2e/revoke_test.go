@@ -72,6 +72,7 @@ func (h *held) alive(t *testing.T, issuer string) bool {
 // A grant, a client, a session, an account: each can be ended, and what hung on it
 // is refused at once, everywhere.
 func TestRevocationEndsTokensAtOnce(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	ann := newPerson("ann@acme.example")
 	p.move(ann, demo.PartnerAnalytics)

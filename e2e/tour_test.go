@@ -39,6 +39,7 @@ func (l *lockedBuffer) String() string {
 // mailbox page on, in real time: a code of the step before, of this one and of
 // the next are all accepted, so that nobody has to wait.
 func TestTheTourOfTheDemoCanBeWalked(t *testing.T) {
+	t.Parallel()
 	vars := map[string]string{demo.VarData: filepath.Join(t.TempDir(), "data")}
 	for _, name := range []string{demo.VarPort, demo.VarAnalytics, demo.VarPCC} {
 		vars[name] = strconv.Itoa(freePort(t))
