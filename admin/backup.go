@@ -35,6 +35,10 @@ func (a *API) backup(w http.ResponseWriter, c call) error {
 		return fmt.Errorf("read the backup: %w", err)
 	}
 	defer f.Close()
+	// What is open needs no name: nothing stays behind, even if the process ends now.
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the backup's folder: %w", err)
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("read the backup: %w", err)
