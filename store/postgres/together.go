@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"anteroom/store"
 	"anteroom/store/gather"
@@ -136,7 +137,7 @@ type group struct {
 // back, and it goes alone. What a unit adds has a name that nobody knows before
 // its commit, so nobody else of the group can have used what is taken back.
 func (g *group) write() {
-	ctx := context.Background()
+	ctx, begin := context.Background(), time.Now()
 	undo, err := g.do(ctx)
 	won := slices.DeleteFunc(slices.Clone(g.units), func(i *gather.Item[*together]) bool { return i.Value.alone })
 	if err == nil && len(won) > 0 && len(undo) > 0 {
@@ -144,7 +145,7 @@ func (g *group) write() {
 	}
 	if err != nil || len(won) == 0 {
 		g.tx.rollback()
-		alone(g.units)
+		alone(g.units, begin, err)
 		return
 	}
 	g.tx.units, g.tx.wrote = len(won), true
@@ -153,7 +154,7 @@ func (g *group) write() {
 	}
 	err = g.tx.commit(ctx)
 	if g.tx.again {
-		alone(won)
+		alone(won, begin, err)
 		return
 	}
 	for _, i := range won {
@@ -161,9 +162,15 @@ func (g *group) write() {
 	}
 }
 
-func alone(units []*gather.Item[*together]) {
+// alone sends units for which nothing was done to their callers, to be done by Do.
+// If the group has taken as long as Do would go on trying, that is it.
+func alone(units []*gather.Item[*together], begin time.Time, err error) {
+	late := err != nil && time.Since(begin) > retryFor
 	for _, i := range units {
-		i.Value.alone = true
+		i.Value.alone = !late
+		if late {
+			i.Value.err = unavailable(err)
+		}
 	}
 }
 
