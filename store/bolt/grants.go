@@ -128,6 +128,16 @@ func standing(t tx, g store.Grant) (of store.Standing, err error) {
 	return of, nil
 }
 
+// withStanding reads what leads to a grant, dead or not, with its standing.
+func withStanding[T any](t tx, read func(tx, string, time.Time) (T, store.Grant, error), hash string, now time.Time) (row T, of store.Standing, err error) {
+	row, g, dead := read(t, hash, now)
+	if g.ID == "" {
+		return row, of, dead
+	}
+	of, err = standing(t, g)
+	return row, of, cmp.Or(err, dead)
+}
+
 func deadGrant(g store.Grant, now time.Time) error {
 	return store.Dead("grant", time.Time{}, g.RevokedAt, g.ExpiresAt, now)
 }
@@ -142,14 +152,9 @@ func sooner(a, b time.Time) time.Time {
 
 // Code: see store.Grants.
 func (s *Store) Code(ctx context.Context, hash string, now time.Time) (c store.Code, of store.Standing, err error) {
-	err = s.read(ctx, func(t tx) error {
-		var g store.Grant
-		var dead error
-		if c, g, dead = code(t, hash, now); g.ID == "" {
-			return dead
-		}
-		of, err = standing(t, g)
-		return cmp.Or(err, dead)
+	err = s.read(ctx, func(t tx) (err error) {
+		c, of, err = withStanding(t, code, hash, now)
+		return err
 	})
 	return c, of, err
 }
@@ -198,14 +203,9 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 
 // RefreshToken: see store.Grants.
 func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r store.RefreshToken, of store.Standing, err error) {
-	err = s.read(ctx, func(t tx) error {
-		var g store.Grant
-		var dead error
-		if r, g, dead = refreshToken(t, hash, now); g.ID == "" {
-			return dead
-		}
-		of, err = standing(t, g)
-		return cmp.Or(err, dead)
+	err = s.read(ctx, func(t tx) (err error) {
+		r, of, err = withStanding(t, refreshToken, hash, now)
+		return err
 	})
 	return r, of, err
 }
