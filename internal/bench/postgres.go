@@ -146,7 +146,7 @@ func (b *Bench) besideInserts(ctx context.Context, r *Report, o options, m *pgte
 	r.add(fmt.Sprintf(share, "what a refresh reads and writes (goal: at least 50)"), 100*median(refreshes), "%", 0)
 	r.add(fmt.Sprintf(share, "what a code exchange reads and writes (goal: at least 50)"), 100*median(exchanges), "%", 0)
 	for _, l := range r.Loads[first:] {
-		r.add(fmt.Sprintf(share, l.Scenario+", whole requests over HTTP"), 100*l.PerSecond/insert, "%", 0)
+		r.add(fmt.Sprintf(share, l.Scenario+", whole requests over HTTP (goal: at least 50)"), 100*l.PerSecond/insert, "%", 0)
 	}
 	return nil
 }
