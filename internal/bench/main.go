@@ -132,12 +132,12 @@ func measure(ctx context.Context, o options, binary, dir string, progress io.Wri
 }
 
 // file measures the product over its default store.
-func (r *Report) file(ctx context.Context, o options, binary, dir string, say func(string)) error {
+func (r *Report) file(ctx context.Context, o options, binary, dir string, say func(string)) (err error) {
 	p, err := Install(ctx, binary, dir, "")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Stop() }() // after an error; the log is named there
+	defer func() { err = errors.Join(err, p.Stop()) }()
 
 	say("start and idle memory")
 	if err := r.starts(ctx, p); err != nil {
@@ -159,10 +159,7 @@ func (r *Report) file(ctx context.Context, o options, binary, dir string, say fu
 	if _, err := p.Start(ctx); err != nil {
 		return err
 	}
-	if err := b.underLoad(ctx, r, o, say); err != nil {
-		return err
-	}
-	return p.Stop()
+	return b.underLoad(ctx, r, o, say)
 }
 
 // shortVersion takes the version from "anteroom v1.2.3 ...".

@@ -106,6 +106,17 @@ func (q *Queue[T]) Next() *Item[T] {
 	return nil
 }
 
+// WaitAll takes the next item with those that are waiting by then, up to most;
+// nil: the queue is closed and empty.
+func (q *Queue[T]) WaitAll(most int) (group []*Item[T]) {
+	for i := q.Wait(); i != nil; i = q.Next() {
+		if group = append(group, i); len(group) == most {
+			break
+		}
+	}
+	return group
+}
+
 // Len is how many items wait, with those whose callers went away.
 func (q *Queue[T]) Len() int { return len(q.items) }
 

@@ -38,6 +38,16 @@ var refreshTokens = newTable("refresh_tokens", 1, func(r *store.RefreshToken) []
 	}
 })
 
+// forget takes back that a row was added.
+func forget(table, column, key string) line {
+	return line{"DELETE FROM " + table + " WHERE " + column + " = $1", []any{key}}
+}
+
+// revive takes back that a code or token was used.
+func revive(table, hash string) line {
+	return line{"UPDATE " + table + " SET used_at = NULL WHERE hash = $1", []any{hash}}
+}
+
 // IssueCode: see store.Grants. Both inserts go in one round trip; if only one of
 // them found its place free, it is taken back.
 func (s *Store) IssueCode(ctx context.Context, g store.Grant, c store.Code) error {
@@ -66,9 +76,9 @@ func (s *Store) IssueCode(ctx context.Context, g store.Grant, c store.Code) erro
 		case n[0] == 1 && n[1] == 1:
 			return nil
 		case n[0] == 1:
-			_, err = t.exec(ctx, `DELETE FROM grants WHERE id = $1`, g.ID)
+			_, err = t.statements(ctx, nil, forget("grants", "id", g.ID))
 		case n[1] == 1:
-			_, err = t.exec(ctx, `DELETE FROM codes WHERE hash = $1`, c.Hash)
+			_, err = t.statements(ctx, nil, forget("codes", "hash", c.Hash))
 		}
 		return orExists("grant or code", err)
 	})
@@ -84,7 +94,7 @@ func (s *Store) CreateGrant(ctx context.Context, g store.Grant) error {
 	if err != nil {
 		return err
 	}
-	if s.tells(ctx, step{rankGrant, g.ID, line{grants.insertSQL, values}, []line{{`DELETE FROM grants WHERE id = $1`, []any{g.ID}}}}) {
+	if s.tells(ctx, step{rankGrant, g.ID, line{grants.insertSQL, values}, []line{forget("grants", "id", g.ID)}}) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error { return grants.insert(ctx, t, g) })
@@ -203,7 +213,7 @@ var errLostRace = fmt.Errorf("somebody else was at it: %w", store.ErrUnavailable
 func (s *Store) RedeemCode(ctx context.Context, hash string, now time.Time) error {
 	hash = store.Text(hash)
 	use := line{useCode, []any{hash, at(now)}}
-	if s.tells(ctx, step{rankCode, hash, use, []line{{`UPDATE codes SET used_at = NULL WHERE hash = $1`, []any{hash}}}}) {
+	if s.tells(ctx, step{rankCode, hash, use, []line{revive("codes", hash)}}) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -229,7 +239,7 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 	if err != nil {
 		return err
 	}
-	if s.tells(ctx, step{rankNewToken, r.Hash, line{insertFirst, values}, []line{forgetToken(r.Hash)}}) {
+	if s.tells(ctx, step{rankNewToken, r.Hash, line{insertFirst, values}, []line{forget("refresh_tokens", "hash", r.Hash)}}) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -258,35 +268,26 @@ func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r
 	return r, of, err
 }
 
+// addToken adds a token with the arguments of refreshTokens.insertSQL, as often
+// as what follows it returns a row.
+var addToken = strings.TrimSuffix(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT DO NOTHING")
+
 // insertToken adds a token only if its grant is there, which the foreign key would
 // say in a way that spoils the unit.
 func insertToken(condition string) string {
-	return strings.Replace(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT",
-		" WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2"+condition+") ON CONFLICT", 1)
+	return addToken + " WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2" + condition + ") ON CONFLICT DO NOTHING"
 }
 
 // useAndInsert is useToken with insertNext in one statement, which fails if the
 // hash of the next token is taken. Its last arguments are those of useToken.
 var useAndInsert = func() string {
-	var t store.RefreshToken
-	n := len(refreshTokens.fields(&t))
-	next := strings.TrimSuffix(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT DO NOTHING")
-	return "WITH used AS (" + useUp("refresh_tokens", fmt.Sprintf("$%d", n+1), fmt.Sprintf("$%d", n+2), "$2") + " RETURNING 1) " + next + " FROM used"
+	n := len(refreshTokens.fields(new(store.RefreshToken)))
+	return "WITH used AS (" + useUp("refresh_tokens", fmt.Sprintf("$%d", n+1), fmt.Sprintf("$%d", n+2), "$2") + " RETURNING 1) " + addToken + " FROM used"
 }()
 
 // A grant that is revoked at the same moment takes its tokens along: what is read
 // of a token is read together with its grant.
 var insertFirst, insertNext = insertToken(" AND revoked_at IS NULL"), insertToken("")
-
-// reviveToken takes back that a refresh token was used.
-func reviveToken(hash string) line {
-	return line{`UPDATE refresh_tokens SET used_at = NULL WHERE hash = $1`, []any{hash}}
-}
-
-// forgetToken takes back that a refresh token was added.
-func forgetToken(hash string) line {
-	return line{`DELETE FROM refresh_tokens WHERE hash = $1`, []any{hash}}
-}
 
 // RotateRefreshToken: see store.Grants. Both statements go in one round trip; if
 // only one of them found what it needs, it is taken back.
@@ -301,7 +302,7 @@ func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next sto
 	}
 	use, add := line{useToken, []any{oldHash, at(now), next.GrantID}}, line{insertNext, values}
 	both := line{useAndInsert, append(values, oldHash, at(now))}
-	if s.tells(ctx, step{rankToken, oldHash, both, []line{forgetToken(next.Hash), reviveToken(oldHash)}}) {
+	if s.tells(ctx, step{rankToken, oldHash, both, []line{forget("refresh_tokens", "hash", next.Hash), revive("refresh_tokens", oldHash)}}) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -316,10 +317,10 @@ func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next sto
 				t.wrote = true
 				return nil
 			case used:
-				_, err = t.statements(ctx, nil, reviveToken(oldHash))
+				_, err = t.statements(ctx, nil, revive("refresh_tokens", oldHash))
 				return orExists("refresh token", err)
 			case added:
-				_, err = t.statements(ctx, nil, forgetToken(next.Hash))
+				_, err = t.statements(ctx, nil, forget("refresh_tokens", "hash", next.Hash))
 			}
 			if err == nil {
 				err = whyNot(ctx, t, oldHash, next.GrantID, now)

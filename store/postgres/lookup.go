@@ -45,15 +45,7 @@ func (t *tx) ask(ctx context.Context, each func(pgx.Rows) error, lines []line) (
 
 // lookLoop takes what is waiting, and sends it in one round trip.
 func (s *Store) lookLoop() {
-	for first := s.lookups.Wait(); first != nil; first = s.lookups.Wait() {
-		group := []*gather.Item[*lookup]{first}
-		for len(group) < maxGroup {
-			next := s.lookups.Next()
-			if next == nil {
-				break
-			}
-			group = append(group, next)
-		}
+	for group := s.lookups.WaitAll(maxGroup); group != nil; group = s.lookups.WaitAll(maxGroup) {
 		s.answer(group)
 	}
 }
@@ -64,7 +56,6 @@ func (s *Store) answer(group []*gather.Item[*lookup]) {
 	defer cancel()
 	t := &tx{s: s, auto: true}
 	err := t.connect(ctx)
-	defer t.release()
 	var results pgx.BatchResults
 	if err == nil {
 		batch := &pgx.Batch{}

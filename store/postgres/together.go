@@ -111,14 +111,8 @@ func (s *Store) telling(ctx context.Context, add func(*together)) bool {
 
 // writeLoop takes what is waiting, and commits it in one transaction.
 func (s *Store) writeLoop() {
-	for first := s.groups.Wait(); first != nil; first = s.groups.Wait() {
-		g := &group{tx: s.newTx()}
-		for i := first; i != nil; i = s.groups.Next() {
-			g.units = append(g.units, i)
-			if len(g.units) == maxGroup {
-				break
-			}
-		}
+	for units := s.groups.WaitAll(maxGroup); units != nil; units = s.groups.WaitAll(maxGroup) {
+		g := &group{tx: s.newTx(), units: units}
 		g.write()
 		for _, i := range g.units {
 			i.Done()

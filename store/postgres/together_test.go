@@ -25,6 +25,14 @@ func family(t *testing.T, s *Store, id string, now time.Time) {
 	}
 }
 
+// families makes n of them: f0, f1, ...
+func families(t *testing.T, s *Store, n int, now time.Time) {
+	t.Helper()
+	for i := range n {
+		family(t, s, fmt.Sprint("f", i), now)
+	}
+}
+
 // rotate is a unit that replaces the token of a family, and says so.
 func rotate(s *Store, id string, now time.Time) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
@@ -50,9 +58,7 @@ func TestUnitsThatComeDuringACommitShareTheNext(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s, now := openAt(t, dsn, Options{}), time.Now()
 	const n = 40
-	for i := range n {
-		family(t, s, fmt.Sprint("f", i), now)
-	}
+	families(t, s, n, now)
 	meter, err := pgtest.NewMeter(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -113,9 +119,7 @@ func TestAGroupDoesNotWaitForARowThatOneOfItWants(t *testing.T) {
 	t.Parallel()
 	s, now := openAt(t, pgtest.Database(t), Options{}), time.Now()
 	const n = 10
-	for i := range n {
-		family(t, s, fmt.Sprint("f", i), now)
-	}
+	families(t, s, n, now)
 	holder, err := s.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -163,9 +167,7 @@ func TestAStatementThatFailsTakesNoNeighbourAlong(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s, now := openAt(t, dsn, Options{}), time.Now()
 	const n = 8
-	for i := range n {
-		family(t, s, fmt.Sprint("f", i), now)
-	}
+	families(t, s, n, now)
 	// The hash of its next token is taken, which fails the statement.
 	family(t, s, "next of f0", now)
 	errs, wait := all(s, t.Context(), n, now)
@@ -225,9 +227,7 @@ func TestWhatWaitsAtCloseIsDoneOrRefused(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s, now := openAt(t, dsn, Options{}), time.Now()
 	const n = 50
-	for i := range n {
-		family(t, s, fmt.Sprint("f", i), now)
-	}
+	families(t, s, n, now)
 	errs, wait := all(s, t.Context(), n, now)
 	if err := s.Close(); err != nil {
 		t.Errorf("close: %v", err)
