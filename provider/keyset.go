@@ -58,7 +58,7 @@ const (
 type ringKey struct {
 	row    store.SigningKey
 	public jose.JSONWebKey
-	signer map[string]jose.Signer // by type; nil: retired, verifies only
+	signer *jwsSigner // nil: retired, verifies only
 }
 
 // keySet is what a node knows of the ring. Immutable.
@@ -107,14 +107,9 @@ func openKey(row store.SigningKey, ring *seal.Keyring) (*ringKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse key %q: %w", row.KID, err)
 	}
-	key.signer = map[string]jose.Signer{}
-	for _, typ := range []string{typeAccessToken, typeIDToken, typeLogoutToken, typeIntrospection} {
-		key.signer[typ], err = jose.NewSigner(
-			jose.SigningKey{Algorithm: jose.SignatureAlgorithm(row.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: row.KID}},
-			(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
-		if err != nil {
-			return nil, fmt.Errorf("use key %q: %w", row.KID, err)
-		}
+	key.signer, err = newJWSSigner(private, row.Algorithm, row.KID, typeAccessToken, typeIDToken, typeLogoutToken, typeIntrospection)
+	if err != nil {
+		return nil, fmt.Errorf("use key %q: %w", row.KID, err)
 	}
 	return key, nil
 }
@@ -193,11 +188,11 @@ func (k *Keys) sign(ctx context.Context, alg, typ string, claims any) (string, e
 	if err != nil {
 		return "", fmt.Errorf("encode claims: %w", err)
 	}
-	signed, err := key.signer[typ].Sign(payload)
+	token, err := key.signer.sign(typ, payload)
 	if err != nil {
 		return "", fmt.Errorf("sign with key %q: %w", key.row.KID, err)
 	}
-	return signed.CompactSerialize()
+	return token, nil
 }
 
 // find returns the key of a kid, nil if there is none. One that is not known
