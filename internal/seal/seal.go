@@ -17,6 +17,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -33,6 +34,7 @@ var ErrOpen = errors.New("sealed value does not open")
 type Keyring struct {
 	master  []byte
 	derived sync.Map // what a word and a purpose stand for; a purpose is a constant of the code
+	pools   sync.Map // of keyed hashes, by purpose
 }
 
 // New returns a Keyring. The master key must have KeySize bytes.
@@ -97,9 +99,23 @@ func (k *Keyring) aead(purpose string) cipher.AEAD {
 // Digest returns the keyed hash under which a secret is stored and found
 // (HMAC-SHA256, base64url). Not for passwords.
 func (k *Keyring) Digest(purpose, secret string) string {
-	mac := hmac.New(sha256.New, k.key("digest", purpose))
+	macs := k.macs(purpose)
+	mac := macs.Get().(hash.Hash)
+	defer macs.Put(mac)
+	mac.Reset()
 	mac.Write([]byte(secret))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// macs are the keyed hashes of a purpose that nobody is using: half of the work of
+// one is to take in its key.
+func (k *Keyring) macs(purpose string) *sync.Pool {
+	if pool, ok := k.pools.Load(purpose); ok {
+		return pool.(*sync.Pool)
+	}
+	key := k.key("digest", purpose)
+	pool, _ := k.pools.LoadOrStore(purpose, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
+	return pool.(*sync.Pool)
 }
 
 // ID identifies the master key without revealing it, so that a node with
