@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrClosed is what Submit returns after Close.
@@ -106,15 +107,57 @@ func (q *Queue[T]) Next() *Item[T] {
 	return nil
 }
 
-// WaitAll takes the next item with those that are waiting by then, up to most;
-// nil: the queue is closed and empty.
-func (q *Queue[T]) WaitAll(most int) (group []*Item[T]) {
-	for i := q.Wait(); i != nil; i = q.Next() {
-		if group = append(group, i); len(group) == most {
+// fill adds to a group what is waiting by now, up to most.
+func (q *Queue[T]) fill(group []*Item[T], most int) []*Item[T] {
+	for len(group) < most {
+		i := q.Next()
+		if i == nil {
 			break
 		}
+		group = append(group, i)
 	}
 	return group
+}
+
+// Serve hands what is waiting to do, a group of at most most at a time, until the
+// queue is closed and empty. One group after the other makes the largest groups, but
+// a group that takes longer than late does not hold up all others: it is overtaken by
+// those that come meanwhile, in a second call of do. There is no third.
+func (q *Queue[T]) Serve(most int, late time.Duration, do func(group []*Item[T])) {
+	second := make(chan struct{}, 1) // full while somebody overtakes
+	for i := q.Wait(); i != nil; i = q.Wait() {
+		group := q.fill([]*Item[T]{i}, most)
+		over := make(chan struct{})
+		timer := time.AfterFunc(late, func() {
+			select {
+			case second <- struct{}{}:
+				q.overtake(most, over, do)
+				<-second
+			default:
+			}
+		})
+		do(group)
+		timer.Stop()
+		close(over)
+	}
+	second <- struct{}{} // whoever still overtakes is done with it, and nobody begins
+}
+
+// overtake hands on what is waiting until over.
+func (q *Queue[T]) overtake(most int, over <-chan struct{}, do func(group []*Item[T])) {
+	for {
+		select {
+		case <-over:
+			return
+		case i := <-q.items:
+			if i == nil { // closed
+				return
+			}
+			if i.state.CompareAndSwap(waiting, taken) {
+				do(q.fill([]*Item[T]{i}, most))
+			}
+		}
+	}
 }
 
 // Len is how many items wait, with those whose callers went away.

@@ -3,9 +3,11 @@ package gather
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // serve answers what is submitted with the size of the group that it was taken in,
@@ -112,5 +114,98 @@ func TestWhatWaitsAtCloseIsStillTaken(t *testing.T) {
 		if err := <-result; err != nil || n != 1 {
 			t.Errorf("what waited: %v in a group of %d, want it done", err, n)
 		}
+	})
+}
+
+func TestAGroupThatTakesLongIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late = 10 * time.Millisecond
+		q := New[chan struct{}](8)
+		served := make(chan struct{})
+		var mu sync.Mutex
+		var sizes []int
+		go func() {
+			q.Serve(3, late, func(group []*Item[chan struct{}]) {
+				mu.Lock()
+				sizes = append(sizes, len(group))
+				mu.Unlock()
+				<-group[0].Value
+				for _, i := range group {
+					i.Done()
+				}
+			})
+			close(served)
+		}()
+		var all sync.WaitGroup
+		submit := func(gate chan struct{}) {
+			all.Go(func() {
+				if err := q.Submit(t.Context(), gate); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		want := func(when string, want ...int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(sizes, want) {
+				t.Errorf("%s: groups of %v, want %v", when, sizes, want)
+			}
+		}
+		stuck, second, open := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		close(open)
+		submit(stuck)
+		submit(second)
+		submit(open)
+		want("one is under way", 1)
+		time.Sleep(late)
+		want("it takes long", 1, 2)
+		submit(open)
+		time.Sleep(10 * late)
+		want("both take long", 1, 2)
+		close(second)
+		want("the second is done", 1, 2, 1)
+		submit(open)
+		want("the first still takes long", 1, 2, 1, 1)
+		close(stuck)
+		all.Wait()
+		for range 4 {
+			submit(open)
+		}
+		want("all is well again", 1, 2, 1, 1, 1, 1, 1, 1)
+		q.Close()
+		<-served
+	})
+}
+
+func TestServingEndsAfterWhoOvertakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late = 10 * time.Millisecond
+		q, served := New[chan struct{}](8), make(chan struct{})
+		go func() {
+			q.Serve(1, late, func(group []*Item[chan struct{}]) {
+				<-group[0].Value
+				group[0].Done()
+			})
+			close(served)
+		}()
+		first, second := make(chan struct{}), make(chan struct{})
+		for _, gate := range []chan struct{}{first, second} {
+			go func() { _ = q.Submit(t.Context(), gate) }()
+			synctest.Wait()
+		}
+		time.Sleep(late)
+		q.Close()
+		close(first)
+		synctest.Wait()
+		select {
+		case <-served:
+			t.Error("serving ended while a group was under way")
+		default:
+		}
+		close(second)
+		<-served
 	})
 }

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,15 +214,22 @@ func (s *Store) ActivateAssignments(ctx context.Context, accountID, applicationI
 	return n, err
 }
 
+var selectAssignments = set("SELECT k.n, " + assignments.of("a") + " FROM " + told("k", "account_id text", "application_id text") +
+	" JOIN assignments a ON a.account_id = k.account_id AND a.application_id = k.application_id")
+
 // AssignmentsOf: see store.Assignments.
 func (s *Store) AssignmentsOf(ctx context.Context, accountID, applicationID string) (rows []store.Assignment, err error) {
+	accountID, applicationID = store.Text(accountID), store.Text(applicationID)
 	err = s.lookup(ctx, func(ctx context.Context, t *tx) (err error) {
 		if applicationID == "" {
-			rows, err = assignments.rows(ctx, t, `WHERE account_id = $1 ORDER BY application_id, organisation_id, role_key`, store.Text(accountID))
+			rows, err = assignments.rows(ctx, t, `WHERE account_id = $1`, accountID)
 		} else {
-			rows, err = assignments.rows(ctx, t, `WHERE account_id = $1 AND application_id = $2 ORDER BY organisation_id, role_key`, store.Text(accountID), store.Text(applicationID))
+			rows, err = assignments.found(ctx, t, selectAssignments, accountID, applicationID)
 		}
 		return err
+	})
+	slices.SortFunc(rows, func(a, b store.Assignment) int {
+		return cmp.Or(cmp.Compare(a.ApplicationID, b.ApplicationID), cmp.Compare(a.OrganisationID, b.OrganisationID), cmp.Compare(a.RoleKey, b.RoleKey))
 	})
 	return rows, err
 }

@@ -36,37 +36,18 @@ var auditInbox = newTable("audit_inbox", 3, func(e *inboxEntry) []field {
 	return append([]field{{"recorded_at", when{&e.RecordedAt}}, {"unit_id", &e.UnitID}, {"position", &e.Position}}, auditFields(&e.AuditEvent)...)
 })
 
-// insertInbox is the statement that lets the events of a unit wait for their
-// places.
-func insertInbox(now time.Time, unit string, events []store.AuditEvent) (line, error) {
-	n := len(events)
-	places, times, details := make([]int64, n), make([]when, n), make([]string, n)
-	for i := range events {
-		text, err := object(events[i].Details)
-		if err != nil {
+var insertInbox = auditInbox.insertSet("")
+
+// waiting is the statement that lets the events of a unit wait for their places.
+func waiting(now time.Time, unit string, events []store.AuditEvent) (line, error) {
+	rows := make([][]any, len(events))
+	for i, e := range events {
+		var err error
+		if rows[i], err = auditInbox.values(&inboxEntry{RecordedAt: now, UnitID: unit, Position: int64(i), AuditEvent: e}); err != nil {
 			return line{}, err
 		}
-		places[i], times[i], details[i] = int64(i), when{&events[i].At}, text
 	}
-	words := func(of func(*store.AuditEvent) string) []string {
-		out := make([]string, n)
-		for i := range events {
-			out[i] = of(&events[i])
-		}
-		return out
-	}
-	return line{`INSERT INTO audit_inbox
-		(recorded_at, unit_id, position, at, type, actor, account_id, application_id, client_id, session_id, address, details)
-		SELECT $1, $2, e.position, e.at, e.type, e.actor, e.account_id, e.application_id, e.client_id, e.session_id, e.address, e.details::jsonb
-		FROM unnest($3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
-			AS e (position, at, type, actor, account_id, application_id, client_id, session_id, address, details)`,
-		[]any{
-			now, unit, places, times,
-			words(func(e *store.AuditEvent) string { return e.Type }), words(func(e *store.AuditEvent) string { return e.Actor }),
-			words(func(e *store.AuditEvent) string { return e.AccountID }), words(func(e *store.AuditEvent) string { return e.ApplicationID }),
-			words(func(e *store.AuditEvent) string { return e.ClientID }), words(func(e *store.AuditEvent) string { return e.SessionID }),
-			words(func(e *store.AuditEvent) string { return e.Address }), details,
-		}}, nil
+	return insertInbox.line(rows...), nil
 }
 
 // AppendAudit: see store.AuditLog. The entry is in the commit of its unit; it gets

@@ -90,21 +90,27 @@ func (s *Store) ClearFailures(ctx context.Context, name string) error {
 	})
 }
 
+// useOnce: a record that expired makes room for the next. What has expired is
+// judged by the first of those who ask at once.
+var useOnce = set(`INSERT INTO used_once (space, key, until) SELECT k.space, k.key, k.until FROM ` +
+	told("k", "space text", "key text", "until timestamptz", "now timestamptz") + `
+	ON CONFLICT (space, key) DO UPDATE SET until = excluded.until WHERE used_once.until <= (SELECT min(n) FROM unnest($4::timestamptz[]) AS n)
+	RETURNING space || ' ' || key`)
+
 // UseOnce: see store.Once.
 func (s *Store) UseOnce(ctx context.Context, space, name string, now, until time.Time) error {
 	space, name = store.Text(space), store.CounterKey(name)
 	if err := store.CheckIdentity(space, name); err != nil {
 		return err
 	}
-	use := line{`INSERT INTO used_once (space, key, until) VALUES ($1, $2, $3)
-		ON CONFLICT (space, key) DO UPDATE SET until = excluded.until WHERE used_once.until <= $4`, []any{space, name, store.Time(until), store.Time(now)}}
 	// Forgetting an expired record along with the new one changes nothing.
-	forget := []line{{`DELETE FROM used_once WHERE space = $1 AND key = $2`, []any{space, name}}}
-	if s.tells(ctx, step{rankOnce, space + " " + name, use, forget}) {
+	forget := line{`DELETE FROM used_once WHERE space = $1 AND key = $2`, []any{space, name}}
+	use := step{rankOnce, space + " " + name, useOnce, []any{space, name, store.Time(until), store.Time(now)}, []line{forget}}
+	if s.tells(ctx, use) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, use.sql, use.args...)
+		n, err := t.run(ctx, use)
 		if err == nil && n == 0 {
 			return fmt.Errorf("%s: %w", space, store.ErrConsumed)
 		}

@@ -84,6 +84,8 @@ func (s *Store) IssueCode(ctx context.Context, g store.Grant, c store.Code) erro
 	})
 }
 
+var insertGrants = grants.insertSet("")
+
 // CreateGrant: see store.Grants.
 func (s *Store) CreateGrant(ctx context.Context, g store.Grant) error {
 	g = store.Canonical(g)
@@ -94,7 +96,7 @@ func (s *Store) CreateGrant(ctx context.Context, g store.Grant) error {
 	if err != nil {
 		return err
 	}
-	if s.tells(ctx, step{rankGrant, g.ID, line{grants.insertSQL, values}, []line{forget("grants", "id", g.ID)}}) {
+	if s.tells(ctx, step{rankGrant, g.ID, insertGrants, values, []line{forget("grants", "id", g.ID)}}) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error { return grants.insert(ctx, t, g) })
@@ -126,28 +128,28 @@ func (s *Store) Standing(ctx context.Context, id string, now time.Time) (of stor
 	return of, err
 }
 
-// standingSQL reads a grant g with whom it stands for, after columns that lead to
-// it: one statement, so that all of it is of one moment.
-func standingSQL(columns, from, key string) string {
-	return "SELECT " + columns + grants.of("g") + ", " + accounts.orZero("a") + ", " + sessions.orZero("s") + " FROM " + from +
-		" LEFT JOIN accounts a ON a.id = g.account_id LEFT JOIN sessions s ON s.id = g.session_id WHERE " + key + " = $1"
+// standingOf reads a grant g with whom it stands for, after columns that lead to it
+// from a key: one statement, so that all of it is of one moment.
+func standingOf(columns, from string) set {
+	return set("SELECT k.n, " + columns + grants.of("g") + ", " + accounts.orZero("a") + ", " + sessions.orZero("s") + " FROM " + told("k", "key text") + from +
+		" LEFT JOIN accounts a ON a.id = g.account_id LEFT JOIN sessions s ON s.id = g.session_id")
 }
 
-// throughGrant is standingSQL for a table whose rows belong to a grant.
-func throughGrant[T any](tb *table[T]) string {
-	return standingSQL(tb.of("x")+", ", tb.name+" x JOIN grants g ON g.id = x.grant_id", "x.hash")
+// throughGrant is standingOf for a table whose rows belong to a grant.
+func throughGrant[T any](tb *table[T]) set {
+	return standingOf(tb.of("x")+", ", " JOIN "+tb.name+" x ON x.hash = k.key JOIN grants g ON g.id = x.grant_id")
 }
 
 var (
-	selectStanding = standingSQL("", "grants g", "g.id")
+	selectStanding = standingOf("", " JOIN grants g ON g.id = k.key")
 	selectCode     = throughGrant(codes)
 	selectToken    = throughGrant(refreshTokens)
 )
 
-// readStanding runs a statement of standingSQL; lead takes the columns before it.
-func readStanding(ctx context.Context, t *tx, sql string, lead []field, key string) (of store.Standing, err error) {
+// readStanding asks a set of standingOf; lead takes the columns before it.
+func readStanding(ctx context.Context, t *tx, q set, lead []field, key string) (of store.Standing, err error) {
 	fields := slices.Concat(lead, grants.fields(&of.Grant), accounts.fields(&of.Account), sessions.fields(&of.Session))
-	n, err := t.statement(ctx, sql, []any{store.Text(key)}, func(r pgx.Rows) error {
+	n, err := t.find(ctx, q, []any{store.Text(key)}, func(r pgx.Rows) error {
 		if err := r.Scan(targets(fields)...); err != nil {
 			return fmt.Errorf("read standing: %w", err)
 		}
@@ -179,21 +181,18 @@ func sooner(a, b time.Time) time.Time {
 	return b
 }
 
-// useUp is the statement that marks a code or token used if it and its grant are
-// alive; hash, now and grant ("": any) are its arguments. If it touches no row, the
-// caller asks why.
-func useUp(name, hash, now, grant string) string {
-	sql := `UPDATE ` + name + ` SET used_at = ` + now + ` FROM grants g
-		WHERE hash = ` + hash + ` AND used_at IS NULL AND g.id = grant_id AND g.revoked_at IS NULL AND ` + name + `.expires_at > ` + now + ` AND g.expires_at > ` + now
-	if grant != "" {
-		sql += ` AND g.id = ` + grant
-	}
-	return sql
+// useUp marks codes or tokens used, those that are alive like their grant: what
+// is told as k names them by hash, with the time now. Whoever wants to know why
+// one is left out asks.
+func useUp(table, hash, told, condition string) string {
+	return `UPDATE ` + table + ` x SET used_at = k.now FROM ` + told + `, grants g
+		WHERE x.hash = k.` + hash + ` AND x.used_at IS NULL AND x.expires_at > k.now
+		AND g.id = x.grant_id AND g.revoked_at IS NULL AND g.expires_at > k.now` + condition
 }
 
 var (
-	useCode  = useUp("codes", "$1", "$2", "")
-	useToken = useUp("refresh_tokens", "$1", "$2", "$3")
+	useCode  = set(useUp("codes", "hash", told("k", "hash text", "now timestamptz"), "") + " RETURNING x.hash")
+	useToken = set(useUp("refresh_tokens", "hash", told("k", "hash text", "now timestamptz", "grant_id text"), " AND g.id = k.grant_id") + " RETURNING x.hash")
 )
 
 // Code: see store.Grants.
@@ -212,13 +211,13 @@ var errLostRace = fmt.Errorf("somebody else was at it: %w", store.ErrUnavailable
 // RedeemCode: see store.Grants.
 func (s *Store) RedeemCode(ctx context.Context, hash string, now time.Time) error {
 	hash = store.Text(hash)
-	use := line{useCode, []any{hash, at(now)}}
-	if s.tells(ctx, step{rankCode, hash, use, []line{revive("codes", hash)}}) {
+	use := step{rankCode, hash, useCode, []any{hash, at(now)}, []line{revive("codes", hash)}}
+	if s.tells(ctx, use) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		for range maxTries {
-			if n, err := t.exec(ctx, use.sql, use.args...); err != nil || n == 1 {
+			if n, err := t.run(ctx, use); err != nil || n == 1 {
 				return err
 			}
 			if _, _, err := readCode(ctx, t, hash, now); err != nil {
@@ -239,11 +238,12 @@ func (s *Store) CreateRefreshToken(ctx context.Context, r store.RefreshToken) er
 	if err != nil {
 		return err
 	}
-	if s.tells(ctx, step{rankNewToken, r.Hash, line{insertFirst, values}, []line{forget("refresh_tokens", "hash", r.Hash)}}) {
+	add := step{rankNewToken, r.Hash, insertFirst, values, []line{forget("refresh_tokens", "hash", r.Hash)}}
+	if s.tells(ctx, add) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		if n, err := t.exec(ctx, insertFirst, values...); err != nil || n == 1 {
+		if n, err := t.run(ctx, add); err != nil || n == 1 {
 			return err
 		}
 		g, err := grants.get(ctx, t, grants.byKey, r.GrantID)
@@ -268,26 +268,24 @@ func (s *Store) RefreshToken(ctx context.Context, hash string, now time.Time) (r
 	return r, of, err
 }
 
-// addToken adds a token with the arguments of refreshTokens.insertSQL, as often
-// as what follows it returns a row.
-var addToken = strings.TrimSuffix(strings.Replace(refreshTokens.insertSQL, "VALUES (", "SELECT ", 1), ") ON CONFLICT DO NOTHING")
+// A token is added only if its grant is there, which the foreign key would say in a
+// way that spoils the unit. The first needs one that is not revoked. One that is
+// revoked at the same moment takes its tokens along: what is read of a token is read
+// together with its grant.
+var (
+	insertFirst = refreshTokens.insertSet("WHERE (SELECT g.revoked_at IS NULL FROM grants g WHERE g.id = k.grant_id)")
+	insertNext  = refreshTokens.insertSet("JOIN grants g ON g.id = k.grant_id")
+)
 
-// insertToken adds a token only if its grant is there, which the foreign key would
-// say in a way that spoils the unit.
-func insertToken(condition string) string {
-	return addToken + " WHERE EXISTS (SELECT 1 FROM grants WHERE id = $2" + condition + ") ON CONFLICT DO NOTHING"
-}
-
-// useAndInsert is useToken with insertNext in one statement, which fails if the
-// hash of the next token is taken. Its last arguments are those of useToken.
-var useAndInsert = func() string {
-	n := len(refreshTokens.fields(new(store.RefreshToken)))
-	return "WITH used AS (" + useUp("refresh_tokens", fmt.Sprintf("$%d", n+1), fmt.Sprintf("$%d", n+2), "$2") + " RETURNING 1) " + addToken + " FROM used"
+// rotateTokens is useToken with insertNext in one statement, which fails if the hash
+// of a next token is taken. What is told has the columns of the next token, and then
+// those of useToken.
+var rotateTokens = func() set {
+	columns, values := refreshTokens.toldColumns("used")
+	next := told("k", append(columns, "old text", "now timestamptz")...)
+	return set("WITH used AS (" + useUp("refresh_tokens", "old", next, " AND g.id = k.grant_id") + " RETURNING k.*), " +
+		"added AS (INSERT INTO refresh_tokens (" + refreshTokens.columns + ") SELECT " + values + " FROM used) SELECT old FROM used")
 }()
-
-// A grant that is revoked at the same moment takes its tokens along: what is read
-// of a token is read together with its grant.
-var insertFirst, insertNext = insertToken(" AND revoked_at IS NULL"), insertToken("")
 
 // RotateRefreshToken: see store.Grants. Both statements go in one round trip; if
 // only one of them found what it needs, it is taken back.
@@ -300,9 +298,9 @@ func (s *Store) RotateRefreshToken(ctx context.Context, oldHash string, next sto
 	if err != nil {
 		return err
 	}
-	use, add := line{useToken, []any{oldHash, at(now), next.GrantID}}, line{insertNext, values}
-	both := line{useAndInsert, append(values, oldHash, at(now))}
-	if s.tells(ctx, step{rankToken, oldHash, both, []line{forget("refresh_tokens", "hash", next.Hash), revive("refresh_tokens", oldHash)}}) {
+	use, add := useToken.line([]any{oldHash, at(now), next.GrantID}), insertNext.line(values)
+	undo := []line{forget("refresh_tokens", "hash", next.Hash), revive("refresh_tokens", oldHash)}
+	if s.tells(ctx, step{rankToken, oldHash, rotateTokens, append(values, oldHash, at(now)), undo}) {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, t *tx) error {

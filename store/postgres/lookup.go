@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lookers is how many round trips of shared statements may be under way at once.
-const lookers = 2
-
-// lookup is the statements of one caller on their way through a shared round trip.
+// lookup is what one caller asks in a shared round trip: a row of a set, or
+// statements of its own.
 type lookup struct {
+	set    set
+	row    []any
 	lines  []line
-	each   func(pgx.Rows) error
+	each   reader
 	counts []int64
 	err    error
 	spoilt bool // somebody else's statement may be the reason of err
@@ -29,25 +29,22 @@ func (s *Store) lookup(ctx context.Context, verb func(ctx context.Context, t *tx
 	return s.reading(ctx, true, verb)
 }
 
-// ask is send by a shared round trip.
-func (t *tx) ask(ctx context.Context, each func(pgx.Rows) error, lines []line) ([]int64, error) {
-	l := &lookup{lines: lines, each: each}
+// ask is statements by a shared round trip.
+func (t *tx) ask(ctx context.Context, l *lookup) ([]int64, error) {
+	if t.lost != nil {
+		return nil, t.lost
+	}
 	err := t.s.lookups.Submit(ctx, l)
+	if err == nil {
+		t.spoilt, err = l.spoilt, l.err
+	}
 	if errors.Is(err, gather.ErrClosed) {
-		return nil, errClosed
+		err = errClosed
 	}
 	if err != nil {
-		return nil, err
+		return nil, t.fail(ctx, err)
 	}
-	t.spoilt = l.spoilt
-	return l.counts, l.err
-}
-
-// lookLoop takes what is waiting, and sends it in one round trip.
-func (s *Store) lookLoop() {
-	for group := s.lookups.WaitAll(maxGroup); group != nil; group = s.lookups.WaitAll(maxGroup) {
-		s.answer(group)
-	}
+	return l.counts, nil
 }
 
 // answer gives everybody of a group the rows or the error.
@@ -55,23 +52,22 @@ func (s *Store) answer(group []*gather.Item[*lookup]) {
 	ctx, cancel := context.WithTimeout(context.Background(), statementWithin)
 	defer cancel()
 	t := &tx{s: s, auto: true}
+	asked := sharing(group)
 	err := t.connect(ctx)
 	var results pgx.BatchResults
 	if err == nil {
 		batch := &pgx.Batch{}
-		for _, i := range group {
-			queueAll(batch, i.Value.lines)
+		for _, a := range asked {
+			queueAll(batch, a.lines)
 		}
 		results = t.conn.SendBatch(ctx, batch)
 	}
-	for _, i := range group {
-		l := i.Value
+	for _, a := range asked {
 		if err == nil {
-			l.counts, err = l.collect(results)
+			err = a.collect(results)
 		}
 		if err != nil {
-			_, panicked := errors.AsType[*noRows](err)
-			l.err, l.spoilt = err, panicked || len(group) > 1 && !passing(err)
+			a.fail(err, len(group) > 1)
 		}
 	}
 	if results != nil {
@@ -83,15 +79,72 @@ func (s *Store) answer(group []*gather.Item[*lookup]) {
 	}
 }
 
-// collect is collect for a caller who is not here: a panic of theirs must not end
-// the process.
-func (l *lookup) collect(results pgx.BatchResults) (counts []int64, err error) {
+// asking is the statements of one caller, or one about the rows of several.
+type asking struct {
+	lines []line
+	of    []*lookup
+}
+
+// sharing joins those of a group who ask for rows of the same set.
+func sharing(group []*gather.Item[*lookup]) (all []asking) {
+	sets := map[set]int{}
+	for _, i := range group {
+		l := i.Value
+		if l.set == "" {
+			all = append(all, asking{l.lines, []*lookup{l}})
+			continue
+		}
+		at, found := sets[l.set]
+		if !found {
+			at = len(all)
+			sets[l.set], all = at, append(all, asking{})
+		}
+		all[at].of = append(all[at].of, l)
+	}
+	for q, at := range sets {
+		var rows [][]any
+		for _, l := range all[at].of {
+			rows = append(rows, l.row)
+		}
+		all[at].lines = []line{q.line(rows...)}
+	}
+	return all
+}
+
+// collect hands the rows to those who asked for them. They are not here: a panic of
+// theirs must not end the process.
+func (a asking) collect(results pgx.BatchResults) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &noRows{p}
 		}
 	}()
-	return collect(results, len(l.lines), l.each)
+	one := a.of[0]
+	if one.set == "" {
+		one.counts, err = collect(results, len(a.lines), one.each)
+		return err
+	}
+	for _, l := range a.of {
+		l.counts = []int64{0}
+	}
+	_, err = collect(results, 1, func(_ int, rows pgx.Rows) error {
+		here := placed{rows}
+		n, err := here.place()
+		if err != nil {
+			return err
+		}
+		a.of[n].counts[0]++
+		return a.of[n].each(0, here)
+	})
+	return err
+}
+
+// fail tells those who asked. Whoever was not alone may not be the reason.
+func (a asking) fail(err error, others bool) {
+	_, panicked := errors.AsType[*noRows](err)
+	for _, l := range a.of {
+		l.err, l.spoilt = err, panicked || others && !passing(err)
+	}
 }
 
 // noRows: reading an answer panicked. Whoever asked asks again alone, and panics

@@ -112,12 +112,8 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.background.Go(func() { s.chainLoop(background) })
-	for range writers {
-		s.sharing.Go(s.writeLoop)
-	}
-	for range lookers {
-		s.sharing.Go(s.lookLoop)
-	}
+	s.sharing.Go(func() { s.groups.Serve(maxGroup, late, s.commitAll) })
+	s.sharing.Go(func() { s.lookups.Serve(maxGroup, late, s.answer) })
 	return s, nil
 }
 

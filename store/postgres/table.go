@@ -190,18 +190,30 @@ func (tb *table[T]) scan(rows pgx.Rows, row *T) error {
 
 // rows selects; tail is what follows FROM table.
 func (tb *table[T]) rows(ctx context.Context, t *tx, tail string, args ...any) (out []T, err error) {
-	_, err = t.statement(ctx, "SELECT "+tb.columns+" FROM "+tb.name+" "+tail, args, func(r pgx.Rows) error {
-		var row T
-		if err := tb.scan(r, &row); err != nil {
-			return err
-		}
-		out = append(out, row)
-		return nil
-	})
+	_, err = t.statement(ctx, "SELECT "+tb.columns+" FROM "+tb.name+" "+tail, args, tb.into(&out))
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// found is rows for one row of a set.
+func (tb *table[T]) found(ctx context.Context, t *tx, q set, row ...any) (out []T, err error) {
+	if _, err = t.find(ctx, q, row, tb.into(&out)); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (tb *table[T]) into(out *[]T) func(pgx.Rows) error {
+	return func(r pgx.Rows) error {
+		var row T
+		if err := tb.scan(r, &row); err != nil {
+			return err
+		}
+		*out = append(*out, row)
+		return nil
+	}
 }
 
 // get returns the row that tail selects, or ErrNotFound.

@@ -9,14 +9,15 @@ import (
 
 	"anteroom/store"
 	"anteroom/store/gather"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
 	// maxGroup bounds the callers of one transaction, and of one round trip.
 	maxGroup = 128
-	// writers is how many transactions of groups may be under way at once: one
-	// is written while the other is synced.
-	writers = 2
+	// late is how long a group, or a round trip, holds up what comes meanwhile.
+	late = 10 * time.Millisecond
 	// patience is how long a group waits for a row that somebody else has
 	// locked. Then everybody goes alone, so that nobody waits for a row that is
 	// not theirs.
@@ -34,13 +35,14 @@ type together struct {
 	err   error // else the outcome
 }
 
-// step is a statement that touches exactly one row if its verb wins and else none,
-// and what takes it back. Groups go through rows in the same order everywhere, by rank
+// step is one row of a set: a verb that has won if the set returns its key, and
+// what takes it back. Groups go through rows in the same order everywhere, by rank
 // and key: so they never wait for each other in a circle.
 type step struct {
 	rank rank
-	key  string // of the row, as the statement names it
-	do   line
+	key  string
+	set  set
+	row  []any
 	undo []line
 }
 
@@ -90,6 +92,12 @@ func (s *Store) tell(ctx context.Context, fn func(ctx context.Context) error) *t
 	return u.told
 }
 
+// run does a step alone, and returns whether it won: 1, else 0.
+func (t *tx) run(ctx context.Context, s step) (int64, error) {
+	l := s.set.line(s.row)
+	return t.exec(ctx, l.sql, l.args...)
+}
+
 // tells tells a verb as steps, if the unit of ctx is one that is told.
 func (s *Store) tells(ctx context.Context, steps ...step) bool {
 	return s.telling(ctx, func(t *together) { t.steps = append(t.steps, steps...) })
@@ -109,14 +117,12 @@ func (s *Store) telling(ctx context.Context, add func(*together)) bool {
 	return true
 }
 
-// writeLoop takes what is waiting, and commits it in one transaction.
-func (s *Store) writeLoop() {
-	for units := s.groups.WaitAll(maxGroup); units != nil; units = s.groups.WaitAll(maxGroup) {
-		g := &group{tx: s.newTx(), units: units}
-		g.write()
-		for _, i := range g.units {
-			i.Done()
-		}
+// commitAll commits the units of a group in one transaction.
+func (s *Store) commitAll(units []*gather.Item[*together]) {
+	g := &group{tx: s.newTx(), units: units}
+	g.write()
+	for _, i := range g.units {
+		i.Done()
 	}
 }
 
@@ -168,37 +174,72 @@ func alone(units []*gather.Item[*together], begin time.Time, err error) {
 	}
 }
 
-// do sends the steps of all units, marks those that have lost, and returns what
-// takes back the rest of theirs.
-func (g *group) do(ctx context.Context) (undo []line, err error) {
-	type part struct {
-		step
-		of *together
+// part is a step of one of the units.
+type part struct {
+	step
+	of  *together
+	won bool
+}
+
+// parts are the steps of all units in their order. Of those who want the same row
+// only one gets here: the others could not win, and one statement does not touch a
+// row twice.
+func (g *group) parts() (parts []*part) {
+	type place struct {
+		rank rank
+		key  string
 	}
-	var parts []part
+	taken := map[place]bool{}
 	for _, i := range g.units {
-		for _, s := range i.Value.steps {
-			parts = append(parts, part{s, i.Value})
+		u := i.Value
+		for _, s := range u.steps {
+			u.alone = u.alone || taken[place{s.rank, s.key}]
+			taken[place{s.rank, s.key}] = true
+		}
+		if u.alone {
+			continue
+		}
+		for _, s := range u.steps {
+			parts = append(parts, &part{step: s, of: u})
 		}
 	}
+	slices.SortStableFunc(parts, func(a, b *part) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.key, b.key)) })
+	return parts
+}
+
+// do does the steps of all units, marks those that have lost, and returns what
+// takes back the rest of theirs.
+func (g *group) do(ctx context.Context) (undo []line, err error) {
+	parts := g.parts()
 	if len(parts) == 0 {
 		return nil, nil
 	}
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.key, b.key)) })
-	lines := []line{{sql: patience}}
-	for _, p := range parts {
-		lines = append(lines, p.do)
+	lines, touched := []line{{sql: patience}}, []map[string]*part{nil}
+	for rest := parts; len(rest) > 0; {
+		n := 0
+		var rows [][]any
+		byKey := map[string]*part{}
+		for ; n < len(rest) && rest[n].set == rest[0].set; n++ {
+			rows = append(rows, rest[n].row)
+			byKey[rest[n].key] = rest[n]
+		}
+		lines, touched = append(lines, rest[0].set.line(rows...)), append(touched, byKey)
+		rest = rest[n:]
 	}
-	touched, err := g.tx.statements(ctx, nil, lines...)
+	_, err = g.tx.statements(ctx, func(line int, rows pgx.Rows) error {
+		if p := touched[line][string(rows.RawValues()[0])]; p != nil {
+			p.won = true
+		}
+		return nil
+	}, lines...)
 	if err != nil {
 		return nil, err
 	}
-	touched = touched[1:]
-	for i, p := range parts {
-		p.of.alone = p.of.alone || touched[i] != 1
+	for _, p := range parts {
+		p.of.alone = p.of.alone || !p.won
 	}
-	for i, p := range slices.Backward(parts) {
-		if p.of.alone && touched[i] > 0 {
+	for _, p := range slices.Backward(parts) {
+		if p.of.alone && p.won {
 			undo = append(undo, p.undo...)
 		}
 	}

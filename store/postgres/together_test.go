@@ -57,7 +57,7 @@ func TestUnitsThatComeDuringACommitShareTheNext(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
 	s, now := openAt(t, dsn, Options{}), time.Now()
-	const n = 40
+	const n, writers = 40, 2 // one group, and one that overtakes it
 	families(t, s, n, now)
 	meter, err := pgtest.NewMeter(t.Context(), dsn)
 	if err != nil {
@@ -82,7 +82,7 @@ func TestUnitsThatComeDuringACommitShareTheNext(t *testing.T) {
 	var busy sync.WaitGroup
 	for i := range writers {
 		busy.Go(func() { _ = s.Together(t.Context(), rotate(s, fmt.Sprint("f", i), now)) })
-		time.Sleep(20 * time.Millisecond) // one for each writer
+		time.Sleep(2 * late) // so that the next one overtakes
 	}
 	errs := make([]error, n)
 	var rest sync.WaitGroup

@@ -82,11 +82,33 @@ func (t *tx) connect(ctx context.Context) error {
 // It returns the number of rows that the statement touched or returned. An error
 // makes the transaction void.
 func (t *tx) statement(ctx context.Context, sql string, args []any, each func(pgx.Rows) error) (int64, error) {
-	counts, err := t.statements(ctx, each, line{sql, args})
+	return first(t.statements(ctx, only(each), line{sql, args}))
+}
+
+// find is statement for a set that reads, and one of its rows.
+func (t *tx) find(ctx context.Context, q set, row []any, each func(pgx.Rows) error) (int64, error) {
+	if t.shared {
+		return first(t.ask(ctx, &lookup{set: q, row: row, each: only(each)}))
+	}
+	return first(t.statements(ctx, func(_ int, r pgx.Rows) error { return each(placed{r}) }, q.line(row)))
+}
+
+func first(counts []int64, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
 	return counts[0], nil
+}
+
+// reader is handed the rows of several statements, with the index of the statement;
+// nil: they are not wanted.
+type reader func(index int, rows pgx.Rows) error
+
+func only(each func(pgx.Rows) error) reader {
+	if each == nil {
+		return nil
+	}
+	return func(_ int, rows pgx.Rows) error { return each(rows) }
 }
 
 // line is a statement with its arguments.
@@ -95,8 +117,11 @@ type line struct {
 	args []any
 }
 
-// statements runs several in one round trip; each is for the rows of the last.
-func (t *tx) statements(ctx context.Context, each func(pgx.Rows) error, lines ...line) ([]int64, error) {
+// statements runs several in one round trip.
+func (t *tx) statements(ctx context.Context, each reader, lines ...line) ([]int64, error) {
+	if t.shared {
+		return t.ask(ctx, &lookup{lines: lines, each: each})
+	}
 	if t.lost != nil {
 		return nil, t.lost
 	}
@@ -107,10 +132,7 @@ func (t *tx) statements(ctx context.Context, each func(pgx.Rows) error, lines ..
 	return counts, nil
 }
 
-func (t *tx) send(ctx context.Context, each func(pgx.Rows) error, lines []line) (counts []int64, err error) {
-	if t.shared {
-		return t.ask(ctx, each, lines)
-	}
+func (t *tx) send(ctx context.Context, each reader, lines []line) (counts []int64, err error) {
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -142,20 +164,19 @@ func queueAll(batch *pgx.Batch, lines []line) {
 	}
 }
 
-// collect reads the answers to the next n statements. It hands the rows of the
-// last to each (nil: they are not wanted) and returns how many rows each
-// statement touched or returned.
-func collect(results pgx.BatchResults, n int, each func(pgx.Rows) error) (counts []int64, err error) {
+// collect reads the answers to the next n statements. It returns how many rows each
+// of them touched or returned.
+func collect(results pgx.BatchResults, n int, each reader) (counts []int64, err error) {
 	for i := range n {
 		rows, err := results.Query()
 		if err != nil {
 			return nil, err
 		}
 		for rows.Next() {
-			if i < n-1 || each == nil {
+			if each == nil {
 				continue
 			}
-			if err := each(rows); err != nil {
+			if err := each(i, rows); err != nil {
 				rows.Close()
 				return nil, err
 			}
@@ -266,7 +287,7 @@ func (t *tx) commit(ctx context.Context) error {
 // lastLines are the statements of the last round trip, COMMIT included.
 func (t *tx) lastLines() (lines []line, err error) {
 	if len(t.events) > 0 {
-		inbox, err := insertInbox(t.s.now(), t.id, t.events)
+		inbox, err := waiting(t.s.now(), t.id, t.events)
 		if err != nil {
 			return nil, err
 		}
