@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -31,12 +33,14 @@ const (
 // Client is the portal: it talks to the product's endpoints and checks each
 // answer. It is safe for concurrent use.
 type Client struct {
-	HTTP   *http.Client // follows no redirect
+	HTTP   *http.Client    // of browsers; follows no redirect
+	fast   fasthttp.Client // of the portal: it leaves the processors to the server
 	ID     string
 	Secret string
 	Doc    Discovery
 
 	idTokenAlg string // what ID tokens are to be signed with
+	basic      string // the credentials of RFC 6749 section 2.3.1
 
 	keys   jose.JSONWebKeySet
 	tokens atomic.Int64
@@ -63,10 +67,21 @@ type Tokens struct {
 
 // NewClient reads discovery and the keys.
 func NewClient(ctx context.Context, issuer, id, secret string) (*Client, error) {
-	c := &Client{idTokenAlg: "RS256", ID: id, Secret: secret, HTTP: &http.Client{
-		Transport:     &wire{},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	transport := newTransport()
+	transport.MaxIdleConnsPerHost = maxClients
+	c := &Client{
+		idTokenAlg: "RS256", ID: id, Secret: secret,
+		HTTP: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		fast: fasthttp.Client{
+			Dial:                func(address string) (net.Conn, error) { return dialLoopback(context.Background(), "tcp", address) },
+			MaxConnsPerHost:     maxClients,
+			MaxIdleConnDuration: time.Minute,
+		},
+		basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))),
+	}
 	if err := c.get(ctx, issuer+discoveryPath, "", &c.Doc); err != nil {
 		return nil, err
 	}
@@ -76,43 +91,46 @@ func NewClient(ctx context.Context, issuer, id, secret string) (*Client, error) 
 	return c, c.get(ctx, c.Doc.JWKS, "", &c.keys)
 }
 
-// send wants 200 and JSON.
-func (c *Client) send(r *http.Request, into any) error {
-	resp, err := c.HTTP.Transport.RoundTrip(r) // neither redirects nor cookies
-	if err != nil {
+// requestWithin bounds one request with its answer.
+const requestWithin = 30 * time.Second
+
+// send wants 200 and JSON. An answer that was lost is not asked for again.
+func (c *Client) send(ctx context.Context, method, address, credentials, form string, into any) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
+	r, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(r)
+	defer fasthttp.ReleaseResponse(resp)
+	r.SetRequestURI(address)
+	r.Header.SetMethod(method)
+	if credentials != "" {
+		r.Header.Set("Authorization", credentials)
+	}
+	if form != "" {
+		r.Header.SetContentType("application/x-www-form-urlencoded")
+		r.SetBodyString(form)
+	}
+	if err := c.fast.DoTimeout(r, resp, requestWithin); err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: status %d: %.200s", r.Method, r.URL.Path, resp.StatusCode, body)
+	if resp.StatusCode() != http.StatusOK {
+		return fmt.Errorf("%s %s: status %d: %.200s", method, r.URI().Path(), resp.StatusCode(), resp.Body())
 	}
-	return json.Unmarshal(body, into)
+	return json.Unmarshal(resp.Body(), into)
 }
 
 func (c *Client) get(ctx context.Context, address, bearer string, into any) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
+	credentials := ""
 	if bearer != "" {
-		r.Header.Set("Authorization", "Bearer "+bearer)
+		credentials = "Bearer " + bearer
 	}
-	return c.send(r, into)
+	return c.send(ctx, http.MethodGet, address, credentials, "", into)
 }
 
-// post sends a form with the client's secret (RFC 6749 section 2.3.1).
+// post sends a form with the client's secret.
 func (c *Client) post(ctx context.Context, address string, form url.Values, into any) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
-	return c.send(r, into)
+	return c.send(ctx, http.MethodPost, address, c.basic, form.Encode(), into)
 }
 
 func (c *Client) discovery(ctx context.Context) error {
@@ -255,19 +273,16 @@ func (c *Client) exchange(ctx context.Context, code Code) (Tokens, error) {
 	return t, errors.Join(c.check(t.Access, "ES256", ""), c.check(t.ID, c.idTokenAlg, code.Nonce))
 }
 
-// check looks at the claims of a token, and for a sample at its signature.
+// check looks at the claims of a token, and for a sample at its header and
+// signature.
 func (c *Client) check(token, alg, nonce string) error {
-	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
-	if err != nil {
-		return fmt.Errorf("token: %w", err)
-	}
 	var claims struct {
 		Issuer  string `json:"iss"`
 		Subject string `json:"sub"`
 		Nonce   string `json:"nonce"`
 		Expires int64  `json:"exp"`
 	}
-	if err := json.Unmarshal(parsed.UnsafePayloadWithoutVerification(), &claims); err != nil {
+	if err := claimsOf(token, &claims); err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
 	if claims.Issuer != c.Doc.Issuer || claims.Subject == "" || claims.Nonce != nonce || claims.Expires <= time.Now().Unix() {
@@ -275,6 +290,10 @@ func (c *Client) check(token, alg, nonce string) error {
 	}
 	if n := c.tokens.Add(1); n > verifyEvery && n%verifyEvery != 0 {
 		return nil
+	}
+	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
 	}
 	for _, key := range c.keys.Key(parsed.Signatures[0].Header.KeyID) {
 		if _, err := parsed.Verify(key); err == nil {
@@ -284,18 +303,24 @@ func (c *Client) check(token, alg, nonce string) error {
 	return fmt.Errorf("token: the signature of key %q does not verify", parsed.Signatures[0].Header.KeyID)
 }
 
-// subject reads sub from a token of ours.
-func subject(token string) (string, error) {
+// claimsOf reads the claims of a token of ours.
+func claimsOf(token string, into any) error {
 	_, rest, _ := strings.Cut(token, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil {
-		return "", err
+		return err
 	}
+	return json.Unmarshal(raw, into)
+}
+
+// subject reads sub from a token of ours.
+func subject(token string) (string, error) {
 	var claims struct {
 		Subject string `json:"sub"`
 	}
-	return claims.Subject, json.Unmarshal(raw, &claims)
+	err := claimsOf(token, &claims)
+	return claims.Subject, err
 }
 
 func random() string {
