@@ -67,7 +67,7 @@ func (tr *tracer) killAt(n int) (struck <-chan struct{}) {
 }
 
 // tellWithin is how long what strace saw may take to arrive here.
-const tellWithin = 500 * time.Millisecond
+const tellWithin = 3 * time.Second
 
 // The pages of a commit are synced, then its head: each step of a journey meets both
 // between and after.
