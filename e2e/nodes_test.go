@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -17,6 +18,9 @@ import (
 	"anteroom/store/postgres"
 	"anteroom/store/postgres/pgtest"
 )
+
+// onPostgres says what this run is over.
+func onPostgres() bool { return os.Getenv("ANTEROOM_E2E_STORE") == "postgres" }
 
 // runTwoNodes starts two nodes over one PostgreSQL database behind a balancer that
 // gives every other request to the other one: no page is served by the node that

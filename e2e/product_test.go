@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -72,7 +71,7 @@ func (c *clock) nextStep() {
 // start starts a product with the demo's applications and nobody in it.
 func start(t *testing.T, changes ...func(*config.Config)) *product {
 	t.Helper()
-	if os.Getenv("ANTEROOM_E2E_STORE") == "postgres" {
+	if onPostgres() {
 		return startOver(t, pgtest.Database(t), changes...)
 	}
 	return startOver(t, "", changes...)
