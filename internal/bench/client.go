@@ -79,6 +79,11 @@ func NewClient(ctx context.Context, issuer, id, secret string) (*Client, error) 
 			Dial:                func(address string) (net.Conn, error) { return dialLoopback(context.Background(), "tcp", address) },
 			MaxConnsPerHost:     maxClients,
 			MaxIdleConnDuration: time.Minute,
+			// Connections that the server closed while they were idle are replaced.
+			MaxIdemponentCallAttempts: maxClients + 1,
+			RetryIfErr: func(_ *fasthttp.Request, _ int, err error) (resetTimeout, retry bool) {
+				return false, errors.Is(err, io.EOF)
+			},
 		},
 		basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))),
 	}
@@ -94,7 +99,7 @@ func NewClient(ctx context.Context, issuer, id, secret string) (*Client, error) 
 // requestWithin bounds one request with its answer.
 const requestWithin = 30 * time.Second
 
-// send wants 200 and JSON. An answer that was lost is not asked for again.
+// send wants 200 and JSON.
 func (c *Client) send(ctx context.Context, method, address, credentials, form string, into any) error {
 	if err := ctx.Err(); err != nil {
 		return err
