@@ -88,7 +88,7 @@ func (c *chainEnd) link(e *store.AuditEvent) {
 }
 
 // chainStep bounds the entries of one step.
-const chainStep = 500
+const chainStep = 1000
 
 // moveToChain takes entries out of audit_inbox, with the places that they are
 // given.
@@ -152,8 +152,9 @@ func (s *Store) chainOnce(ctx context.Context) (n int, err error) {
 	return len(entries), err
 }
 
-// chainPause lets entries gather, so that a busy node chains many at a time.
-const chainPause = 100 * time.Millisecond
+// chainPause lets entries gather, so that a busy node chains many at a time: a step
+// begins with a look past the places of all that was chained since the last vacuum.
+const chainPause = 250 * time.Millisecond
 
 func (s *Store) wakeChain() {
 	select {
