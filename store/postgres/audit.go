@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -222,20 +223,22 @@ func (s *Store) AuditEvents(ctx context.Context, f store.AuditFilter, page store
 	return rows[:n], strconv.FormatInt(rows[n-1].Seq, 10), nil
 }
 
-// chainForReader chains, again if the connection was lost.
-func (s *Store) chainForReader(ctx context.Context) (err error) {
-	for try := 1; try <= 3; try++ {
+// chainForReader chains, again if the connection was lost, as often and as long as a
+// unit is tried: after a failover every connection of the pool may be a lost one.
+func (s *Store) chainForReader(ctx context.Context) error {
+	start := time.Now()
+	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err = s.chain(ctx); err == nil {
-			return nil
+		err := s.chain(ctx)
+		if !errors.Is(err, store.ErrUnavailable) || s.closed.Load() || try == maxTries || time.Since(start) > retryFor {
+			return err
 		}
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
 	}
-	return err
 }
 
 // selectAudit returns at most n entries of the chain after one and up to another

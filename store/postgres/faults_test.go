@@ -12,6 +12,8 @@ import (
 
 	"anteroom/store"
 	"anteroom/store/postgres/pgtest"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 func openAt(t *testing.T, dsn string, opts Options) *Store {
@@ -166,6 +168,29 @@ func TestTerminatedBackendsLoseAndRepeatNothing(t *testing.T) {
 	l.check(t, s)
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("not ready after that: %v", err)
+	}
+}
+
+func TestTheAuditLogIsReadAlthoughEveryConnectionWasLost(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	dsn := server.Database(t)
+	const conns = 8
+	s := openAt(t, dsn, Options{MaxConns: conns})
+	var held []*pgxpool.Conn
+	for range conns {
+		c, err := s.pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+	}
+	server.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+pgtest.Name(dsn)+"'")
+	for _, c := range held {
+		c.Release()
+	}
+	if _, _, err := s.AuditEvents(t.Context(), store.AuditFilter{}, store.Page{}); err != nil {
+		t.Error(err)
 	}
 }
 
