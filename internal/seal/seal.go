@@ -33,7 +33,7 @@ var ErrOpen = errors.New("sealed value does not open")
 // Keyring seals under one master key. It is safe for concurrent use.
 type Keyring struct {
 	master  []byte
-	derived sync.Map // what a word and a purpose stand for; a purpose is a constant of the code
+	sealing sync.Map // keys, by purpose, which is a constant of the code
 	pools   sync.Map // of keyed hashes, by purpose
 }
 
@@ -53,17 +53,6 @@ func (k *Keyring) Derive(purpose, context string, n int) []byte {
 		panic("seal: " + err.Error()) // n beyond 255 hashes: a programming error
 	}
 	return out
-}
-
-// key is Derive for what every request needs, worked out once.
-func (k *Keyring) key(word, purpose string) []byte {
-	name := [2]string{word, purpose}
-	if key, ok := k.derived.Load(name); ok {
-		return key.([]byte)
-	}
-	key := k.Derive(word, purpose, KeySize)
-	k.derived.Store(name, key)
-	return key
 }
 
 // Seal encrypts plain for purpose and owner (XChaCha20-Poly1305, random nonce).
@@ -89,7 +78,12 @@ func (k *Keyring) Open(purpose, owner string, sealed []byte) ([]byte, error) {
 }
 
 func (k *Keyring) aead(purpose string) cipher.AEAD {
-	aead, err := chacha20poly1305.NewX(k.key("seal", purpose))
+	key, ok := k.sealing.Load(purpose)
+	if !ok {
+		key = k.Derive("seal", purpose, KeySize)
+		k.sealing.Store(purpose, key)
+	}
+	aead, err := chacha20poly1305.NewX(key.([]byte))
 	if err != nil {
 		panic("seal: " + err.Error()) // key size is a constant
 	}
@@ -113,7 +107,7 @@ func (k *Keyring) macs(purpose string) *sync.Pool {
 	if pool, ok := k.pools.Load(purpose); ok {
 		return pool.(*sync.Pool)
 	}
-	key := k.key("digest", purpose)
+	key := k.Derive("digest", purpose, KeySize)
 	pool, _ := k.pools.LoadOrStore(purpose, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
 	return pool.(*sync.Pool)
 }
