@@ -440,7 +440,7 @@ func readQR(picture []byte) (string, error) {
 		return "", err
 	}
 	// The reader for several codes looks at every triple of corners; the other
-	// one takes its first guess, which is wrong for one code in fifty.
+	// one takes its first guess, which is wrong for one code in thirty.
 	found, err := qrcode.NewQRCodeMultiReader().DecodeMultiple(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
 	if err != nil {
 		return "", err
