@@ -76,6 +76,9 @@ func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, noMigrate b
 		}
 		return err
 	}
+	for _, risk := range risks(ctx, conn.Conn()) {
+		s.log.Warn("the database server may lose what was acknowledged", "reason", risk)
+	}
 	return nil
 }
 

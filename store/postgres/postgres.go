@@ -135,6 +135,7 @@ func configure(dsn string, opts Options) (*pgxpool.Config, error) {
 		// Of several hosts the one that takes writes: failover needs no more.
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	config.AfterConnect = toBeDurable
 	switch {
 	case opts.MaxConns != 0:
 		config.MaxConns = int32(min(opts.MaxConns, 10_000))

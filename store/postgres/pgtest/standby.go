@@ -20,21 +20,62 @@ import (
 // databases that a test drops while the other is away.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
+	b := s.Replica(t)
+	s.Synchronous(t) // after the copy was made: promoted, the standby must not wait for one of its own
+	return b
+}
+
+// Synchronous lets the server answer no commit before a replica of its has it.
+func (s *Server) Synchronous(t testing.TB) {
+	t.Helper()
+	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	s.awaitReplica(t, "sync")
+}
+
+// Replica makes a replica of the server that no commit waits for (asynchronous
+// replication).
+func (s *Server) Replica(t testing.TB) *Server {
+	t.Helper()
 	b, err := s.replica()
 	if err != nil {
 		t.Fatalf("make a standby: %v", err)
 	}
 	t.Cleanup(func() { _ = b.keeper.Close() })
-	// After the copy was made: promoted, the standby must not wait for one of its own.
-	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	s.awaitReplica(t, "async")
+	return b
+}
+
+func (s *Server) awaitReplica(t testing.TB, state string) {
+	t.Helper()
+	s.await(t, "SELECT coalesce(max(sync_state), 'none') FROM pg_stat_replication WHERE state = 'streaming'", state)
+}
+
+// await waits until a query has an answer.
+func (s *Server) await(t testing.TB, query, want string) {
+	t.Helper()
+	var got string
 	for range 200 {
-		if s.Text(t, "postgres", "SELECT coalesce(max(sync_state), 'none') FROM pg_stat_replication") == "sync" {
-			return b
+		if got = s.Text(t, "postgres", query); got == want {
+			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatal("the standby does not replicate synchronously")
-	return nil
+	t.Fatalf("%s is %q for ten seconds, want %q", query, got, want)
+}
+
+// Await waits until a replica shows what its server has committed by now.
+func (s *Server) Await(t testing.TB, primary *Server) {
+	t.Helper()
+	end := primary.Text(t, "postgres", "SELECT pg_current_wal_flush_lsn()::text")
+	s.await(t, "SELECT (pg_last_wal_replay_lsn() >= '"+end+"')::text", "true")
+}
+
+// Detach keeps a replica from hearing anything more of its server, as when the
+// network between them is gone.
+func (s *Server) Detach(t testing.TB) {
+	t.Helper()
+	s.Exec(t, "postgres", "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+	s.await(t, "SELECT count(*)::text FROM pg_stat_wal_receiver", "0")
 }
 
 func (s *Server) replica() (*Server, error) {
