@@ -67,6 +67,34 @@ func TestAStandbyIsPromotedInTheMiddleOfALoad(t *testing.T) {
 	f.checkRows()
 }
 
+// What operators are told of asynchronous replication: a failover takes back what was
+// acknowledged. It is the same load as above, so this also says that the test above
+// could fail.
+func TestAnAsynchronousStandbyForgetsWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Start(t, pgtest.Options{Durable: true})
+	standby := primary.Replica(t)
+	dsn := primary.With(standby, primary.DSN("postgres"))
+	f := startFleet(t, dsn, dsn)
+	people := f.populate(4)
+	standby.Await(t, primary)
+	standby.Detach(t)
+	if wrong := f.load(t.Context(), people, nothing); wrong != nil {
+		t.Fatal(wrong)
+	}
+	primary.Kill(t)
+	standby.Promote(t)
+	f.green()
+	for _, l := range people {
+		losses := checkLife(t, f.op(), l)
+		if losses == nil {
+			t.Errorf("%s lost nothing, and nothing was replicated", l.email)
+			continue
+		}
+		t.Log(losses[0])
+	}
+}
+
 // red waits until every node says that it cannot serve, and why.
 func (f *fleet) red(why string) {
 	f.t.Helper()
