@@ -33,8 +33,9 @@ var Rooms = []Room{
 	{Path: "internal/web", May: []string{"templates"}, Why: "request plumbing knows the error page and nothing else"},
 
 	{Path: "store/gather", Why: nothing},
-	{Path: "store/bolt", May: []string{"store", "store/gather"}, Why: "a backend knows the contract it fulfils and nothing else"},
-	{Path: "store/postgres", May: []string{"store", "store/gather"}, Why: "a backend knows the contract it fulfils and nothing else"},
+	{Path: "store/units", May: []string{"store"}, Why: "what stores have in common knows the contract and nothing else"},
+	{Path: "store/bolt", May: []string{"store", "store/gather", "store/units"}, Why: "a backend knows the contract it fulfils and nothing else"},
+	{Path: "store/postgres", May: []string{"store", "store/gather", "store/units"}, Why: "a backend knows the contract it fulfils and nothing else"},
 	{Path: "store/storetest", May: []string{"store"}, Why: "the contract test knows the contract, not the backends that it tests"},
 	{Path: "internal/audit", May: []string{"store", "templates", "internal"}, Why: domain},
 	{Path: "internal/notice", May: []string{"store", "internal/seal"}, Why: domain},

@@ -15,6 +15,7 @@ import (
 
 	"anteroom/store"
 	"anteroom/store/gather"
+	"anteroom/store/units"
 
 	bbolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -56,6 +57,7 @@ type Store struct {
 	holder *holder
 	commit func(*bbolt.Tx) error // (*bbolt.Tx).Commit; tests put faults here
 
+	units   *units.Units[*unit]
 	queue   *gather.Queue[*request]
 	stopped chan struct{} // closed when the writer has ended
 
@@ -90,6 +92,7 @@ func Open(path string, opts Options) (*Store, error) {
 	s := &Store{
 		path: path, now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys, fault: opts.Fault,
 		commit:  (*bbolt.Tx).Commit,
+		units:   units.New((*unit).drop),
 		queue:   gather.New[*request](maxGroup),
 		stopped: make(chan struct{}),
 	}

@@ -2,10 +2,6 @@ package bolt
 
 import (
 	"context"
-	"fmt"
-	"sync"
-
-	"anteroom/store"
 
 	bbolt "go.etcd.io/bbolt"
 )
@@ -16,100 +12,36 @@ type op func(t tx) error
 // unit is a unit of work: what it wrote so far, for its own eyes, and the verbs
 // that wrote it, for the writer.
 type unit struct {
-	mu     sync.Mutex
 	writes changes
 	ops    []op
-	lost   error // an inner unit was rolled back
-	over   bool
 }
 
-// handle is what a context carries: a unit, and whether this context began it.
-type handle struct {
-	*unit
-	inner bool
+func newUnit() *unit { return &unit{writes: changes{}} }
 
-	mu   sync.Mutex
-	done bool // Commit or Rollback was called
-}
-
-// inContext is the key of the handle in a context. It holds the store: a context
-// may carry units of two of them.
-type inContext struct{ *Store }
-
-func (s *Store) handle(ctx context.Context) *handle {
-	h, _ := ctx.Value(inContext{s}).(*handle)
-	return h
-}
-
-// open returns the unit that verbs with ctx belong to, nil if there is none.
-func (s *Store) open(ctx context.Context) *unit {
-	h := s.handle(ctx)
-	if h == nil {
-		return nil
-	}
-	h.unit.mu.Lock()
-	defer h.unit.mu.Unlock()
-	if h.over {
-		return nil
-	}
-	return h.unit
-}
+func (u *unit) drop() { u.writes, u.ops = nil, nil }
 
 // Begin: see store.UnitOfWork.
 func (s *Store) Begin(ctx context.Context) (context.Context, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	h := &handle{unit: s.open(ctx), inner: true}
-	if h.unit == nil {
-		h.unit, h.inner = &unit{writes: changes{}}, false
-	}
-	return context.WithValue(ctx, inContext{s}, h), nil
+	return s.units.Begin(ctx, newUnit)
 }
 
 // Commit: see store.UnitOfWork.
 func (s *Store) Commit(ctx context.Context) error {
-	h := s.handle(ctx)
-	if h == nil || !h.finish() {
-		return fmt.Errorf("commit without a unit of work: %w", store.ErrInvalid)
-	}
-	if h.inner {
-		return nil
-	}
-	ops, err := h.close()
-	if err != nil || len(ops) == 0 {
-		return err
-	}
-	return s.submit(ctx, ops)
+	return s.units.Commit(ctx, func(u *unit) error {
+		u.writes = nil
+		if len(u.ops) == 0 {
+			return nil
+		}
+		return s.submit(ctx, u.ops)
+	})
 }
 
 // Rollback: see store.UnitOfWork.
-func (s *Store) Rollback(ctx context.Context) error {
-	h := s.handle(ctx)
-	if h == nil {
-		return fmt.Errorf("rollback without a unit of work: %w", store.ErrInvalid)
-	}
-	if !h.finish() {
-		return nil
-	}
-	if h.inner {
-		h.lose(fmt.Errorf("an inner unit of work was rolled back: %w", store.ErrInvalid))
-		return nil
-	}
-	_, _ = h.close()
-	return nil
-}
+func (s *Store) Rollback(ctx context.Context) error { return s.units.Rollback(ctx) }
 
 // Do: see store.UnitOfWork.
 func (s *Store) Do(ctx context.Context, fn func(ctx context.Context) error) error {
-	if u := s.open(ctx); u != nil {
-		err := fmt.Errorf("it panicked: %w", store.ErrInvalid)
-		defer func() {
-			if err != nil {
-				u.lose(fmt.Errorf("an inner unit of work failed: %w", err))
-			}
-		}()
-		err = fn(ctx)
+	if joined, err := s.units.Join(ctx, fn); joined {
 		return err
 	}
 	inner, err := s.Begin(ctx)
@@ -128,34 +60,6 @@ func (s *Store) Together(ctx context.Context, fn func(ctx context.Context) error
 	return s.Do(ctx, fn)
 }
 
-// finish is true the first time.
-func (h *handle) finish() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	first := !h.done
-	h.done = true
-	return first
-}
-
-// close ends the unit and returns its verbs, or why it cannot be committed.
-func (u *unit) close() ([]op, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.over = true
-	u.writes = nil
-	ops := u.ops
-	u.ops = nil
-	return ops, u.lost
-}
-
-func (u *unit) lose(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.lost == nil {
-		u.lost = err
-	}
-}
-
 // write runs a verb: in the unit of ctx, or as a unit of its own.
 func (s *Store) write(ctx context.Context, verb op) error {
 	if err := ctx.Err(); err != nil {
@@ -164,20 +68,15 @@ func (s *Store) write(ctx context.Context, verb op) error {
 	if err := s.fault(FaultWrite); err != nil {
 		return err
 	}
-	if u := s.open(ctx); u != nil {
-		return u.run(s, verb)
+	if u := s.units.Open(ctx); u != nil {
+		return u.Run(func(u *unit) error { return s.run(u, verb) })
 	}
 	return s.submit(ctx, []op{verb})
 }
 
 // run runs a verb on the unit's own view, and keeps it for the commit if it went
 // well. A verb that fails leaves no trace.
-func (u *unit) run(s *Store, verb op) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.over {
-		return fmt.Errorf("the unit of work is over: %w", store.ErrInvalid)
-	}
+func (s *Store) run(u *unit, verb op) error {
 	return s.view(func(base tx) error {
 		mine := &overlay{base: base, writes: u.writes}
 		step := newOverlay(mine)
@@ -200,13 +99,13 @@ func (s *Store) read(ctx context.Context, verb op) error {
 	if err := s.fault(FaultRead); err != nil {
 		return err
 	}
-	u := s.open(ctx)
+	u := s.units.Open(ctx)
 	if u == nil {
 		return s.view(verb)
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return s.view(func(base tx) error { return verb(&overlay{base: base, writes: u.writes}) })
+	return u.Run(func(u *unit) error {
+		return s.view(func(base tx) error { return verb(&overlay{base: base, writes: u.writes}) })
+	})
 }
 
 // view runs fn on a short read transaction of the file.

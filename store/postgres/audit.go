@@ -203,7 +203,7 @@ func (s *Store) AuditEvents(ctx context.Context, f store.AuditFilter, page store
 			return nil, "", fmt.Errorf("cursor %q: %w", page.After, store.ErrInvalid)
 		}
 	}
-	inUnit := s.open(ctx) != nil
+	inUnit := s.units.Open(ctx) != nil
 	if !inUnit {
 		if err := s.chainForReader(ctx); err != nil {
 			return nil, "", err
@@ -226,19 +226,13 @@ func (s *Store) AuditEvents(ctx context.Context, f store.AuditFilter, page store
 // chainForReader chains, again if the connection was lost, as often and as long as a
 // unit is tried: after a failover every connection of the pool may be a lost one.
 func (s *Store) chainForReader(ctx context.Context) error {
-	start := time.Now()
-	for try := 1; ; try++ {
+	return retry(ctx, func() (error, bool) {
 		if err := ctx.Err(); err != nil {
-			return err
+			return err, false
 		}
 		err := s.chain(ctx)
-		if !errors.Is(err, store.ErrUnavailable) || s.closed.Load() || try == maxTries || time.Since(start) > retryFor {
-			return err
-		}
-		if err := pause(ctx, try); err != nil {
-			return err
-		}
-	}
+		return err, errors.Is(err, store.ErrUnavailable) && !s.closed.Load()
+	})
 }
 
 // selectAudit returns at most n entries of the chain after one and up to another

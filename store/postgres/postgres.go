@@ -12,6 +12,7 @@ import (
 
 	"anteroom/store"
 	"anteroom/store/gather"
+	"anteroom/store/units"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -47,6 +48,7 @@ type Store struct {
 	applications recent[store.Application]
 	clients      recent[store.Client]
 
+	units   *units.Units[*unit]
 	groups  *gather.Queue[*together] // units that wait for a transaction (together.go)
 	lookups *gather.Queue[*lookup]   // statements that wait for a round trip (lookup.go)
 	sharing sync.WaitGroup           // who takes them
@@ -89,7 +91,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	s := &Store{
 		now: opts.Now, log: opts.Log, maxFailures: opts.MaxFailureKeys,
 		resolveWithin: resolveWithin, chaining: make(chan struct{}, 1),
-		groups: gather.New[*together](maxGroup), lookups: gather.New[*lookup](maxGroup),
+		units: units.New((*unit).drop), groups: gather.New[*together](maxGroup), lookups: gather.New[*lookup](maxGroup),
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -69,7 +69,7 @@ func (r *recent[T]) forget() {
 
 // readPolicy reads a row, or remembers it. A unit of work always reads.
 func readPolicy[T any](ctx context.Context, s *Store, r *recent[T], id string, get func(context.Context, *tx, string) (T, error)) (row T, err error) {
-	asked, inUnit := time.Now(), s.open(ctx) != nil
+	asked, inUnit := time.Now(), s.units.Open(ctx) != nil
 	row, changes, ok := r.get(id, asked)
 	if ok && !inUnit && ctx.Err() == nil && !s.closed.Load() {
 		return row, nil

@@ -78,18 +78,23 @@ func (s *Store) Together(ctx context.Context, fn func(ctx context.Context) error
 
 // tell runs fn to find out what it would do; nil: that takes running it.
 func (s *Store) tell(ctx context.Context, fn func(ctx context.Context) error) *together {
-	if ctx.Err() != nil || s.open(ctx) != nil {
+	if s.units.Open(ctx) != nil {
 		return nil
 	}
-	u := &unit{told: &together{}}
-	err := fn(context.WithValue(ctx, inContext{s}, &handle{unit: u, inner: true}))
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.over = true
-	if err != nil || u.lost != nil || u.told.stray || len(u.told.steps)+len(u.told.events) == 0 {
+	told := &together{}
+	outer, err := s.units.Begin(ctx, func() *unit { return &unit{told: told} })
+	if err != nil {
 		return nil
 	}
-	return u.told
+	defer func() { _ = s.Rollback(outer) }()
+	if inner, err := s.Begin(outer); err != nil || fn(inner) != nil { // whose Commit is nothing
+		return nil
+	}
+	err = s.units.Commit(outer, func(*unit) error { return nil })
+	if err != nil || told.stray || len(told.steps)+len(told.events) == 0 {
+		return nil
+	}
+	return told
 }
 
 // run does a step alone, and returns whether it won: 1, else 0.
@@ -103,18 +108,18 @@ func (s *Store) tells(ctx context.Context, steps ...step) bool {
 	return s.telling(ctx, func(t *together) { t.steps = append(t.steps, steps...) })
 }
 
-func (s *Store) telling(ctx context.Context, add func(*together)) bool {
-	u := s.open(ctx)
-	if u == nil {
+func (s *Store) telling(ctx context.Context, add func(*together)) (told bool) {
+	u := s.units.Open(ctx)
+	if u == nil || ctx.Err() != nil {
 		return false
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.over || u.told == nil || ctx.Err() != nil {
-		return false
-	}
-	add(u.told)
-	return true
+	_ = u.Run(func(u *unit) error { // over: then nothing is told
+		if told = u.told != nil; told {
+			add(u.told)
+		}
+		return nil
+	})
+	return told
 }
 
 // commitAll commits the units of a group in one transaction.
