@@ -49,7 +49,7 @@ func (r *ring) Withdraw(ctx context.Context, kid string) error {
 type outbox struct{ db store.Outbox }
 
 func (o outbox) Enqueue(ctx context.Context, to string, _ templates.Mail) error {
-	return o.db.EnqueueMail(ctx, store.OutboxMessage{ID: seal.RandomID(), Kind: "invitation", To: to, CreatedAt: start, NextAttempt: start})
+	return o.db.EnqueueMail(ctx, store.OutboxMessage{ID: seal.RandomID(), Kind: "invitation", To: to, CreatedAt: start, Delivery: store.Delivery{NextAttempt: start}})
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -140,7 +140,7 @@ func (p *Provider) decideBackchannel(ctx context.Context, b store.Backchannel, c
 	}
 	err = p.store.EnqueueNotice(ctx, store.Notice{
 		ID: seal.RandomID(), Kind: store.NoticeDecided, ClientID: c.ID, AccountID: b.AccountID, Reference: b.Hash,
-		CreatedAt: now, NextAttempt: now,
+		CreatedAt: now, Delivery: store.Delivery{NextAttempt: now},
 	})
 	if err != nil {
 		return fmt.Errorf("enqueue notice to %q: %w", c.ID, err)

@@ -184,18 +184,38 @@ type SigningKeys interface {
 // OutboxMessage is a mail to be sent, written in the commit that gave the
 // reason for it. Body is sealed: it holds links that let people in.
 type OutboxMessage struct {
-	ID          string
-	Kind        string // invitation, password-reset, ...
-	To          string
-	Sealed      []byte // the message, sealed and bound to ID
-	CreatedAt   time.Time
+	ID        string
+	Kind      string // invitation, password-reset, ...
+	To        string
+	Sealed    []byte // the message, sealed and bound to ID
+	CreatedAt time.Time
+	Delivery
+}
+
+// Delivery says when something is tried to be delivered, and how that went.
+type Delivery struct {
 	NextAttempt time.Time
 	Attempts    int
 	LastError   string
 	GivenUpAt   time.Time // zero: still tried
 }
 
-// Outbox. Messages that were given up are removed by Sweep 30 days after.
+// Failed records an attempt that failed at now: next is when to try again, zero to
+// give up.
+func (d *Delivery) Failed(reason string, now, next time.Time) {
+	d.Attempts++
+	d.LastError = reason
+	if next.IsZero() {
+		d.GivenUpAt = now
+	} else {
+		d.NextAttempt = next
+	}
+}
+
+// GivenUpFor is how long what was given up stays for the operator.
+const GivenUpFor = 30 * 24 * time.Hour
+
+// Outbox. Messages that were given up are removed by Sweep GivenUpFor after.
 type Outbox interface {
 	EnqueueMail(ctx context.Context, m OutboxMessage) error // ErrExists
 	// ClaimMail returns at most n messages that are due at now, longest due
@@ -226,21 +246,18 @@ const (
 // Notice tells a client what happened to an account. It is written in the commit
 // of what it tells; the message itself is made when it is delivered.
 type Notice struct {
-	ID          string
-	Kind        NoticeKind
-	ClientID    string
-	AccountID   string
-	SessionID   string // NoticeLogout
-	Reference   string // NoticeDecided
-	CreatedAt   time.Time
-	NextAttempt time.Time
-	Attempts    int
-	LastError   string
-	GivenUpAt   time.Time // zero: still tried
+	ID        string
+	Kind      NoticeKind
+	ClientID  string
+	AccountID string
+	SessionID string // NoticeLogout
+	Reference string // NoticeDecided
+	CreatedAt time.Time
+	Delivery
 }
 
 // Notices is their outbox, as Outbox is that of mail. Those that were given up
-// are removed by Sweep 30 days after.
+// are removed by Sweep GivenUpFor after.
 type Notices interface {
 	EnqueueNotice(ctx context.Context, n Notice) error // ErrExists
 	// ClaimNotices returns at most n notices that are due at now, longest due

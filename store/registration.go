@@ -15,9 +15,21 @@ type RegistrationToken struct {
 	Uses      int // how many clients it may register
 	Used      int
 	CreatedAt time.Time
-	ExpiresAt time.Time // Sweep removes it 30 days after
+	ExpiresAt time.Time // Sweep removes it RegistrationTokenKept after
 	LastUsed  time.Time // zero: never
 	RevokedAt time.Time // zero: not
+}
+
+// RegistrationTokenKept is how long a token is listed after its end.
+const RegistrationTokenKept = 30 * 24 * time.Hour
+
+// Dead is why the token registers nobody (see Dead), nil if it does.
+func (t RegistrationToken) Dead(now time.Time) error {
+	var used time.Time
+	if t.Used >= t.Uses {
+		used = t.LastUsed
+	}
+	return Dead("registration token", used, t.RevokedAt, t.ExpiresAt, now)
 }
 
 // RegistrationTokens.

@@ -55,7 +55,7 @@ func (o *Outbox) Enqueue(ctx context.Context, to string, m templates.Mail) error
 	id, now := seal.RandomID(), store.Time(o.Now())
 	err = o.Store.EnqueueMail(ctx, store.OutboxMessage{
 		ID: id, Kind: kind, To: address, Sealed: o.Seal.Seal(sealPurpose, id, plain),
-		CreatedAt: now, NextAttempt: now,
+		CreatedAt: now, Delivery: store.Delivery{NextAttempt: now},
 	})
 	if err != nil {
 		return fmt.Errorf("enqueue mail %q: %w", kind, err)

@@ -319,7 +319,7 @@ func (f *forgetful) MailSent(ctx context.Context, id string) error {
 func TestAMessageThatDoesNotOpenIsKeptAndTold(t *testing.T) {
 	r, srv := newRig(t), newServer(t, serverOptions{})
 	err := r.db.EnqueueMail(context.Background(), store.OutboxMessage{
-		ID: "x", Kind: "invitation", To: "ann@acme.example", Sealed: []byte("garbage"), CreatedAt: r.clock(), NextAttempt: r.clock(),
+		ID: "x", Kind: "invitation", To: "ann@acme.example", Sealed: []byte("garbage"), CreatedAt: r.clock(), Delivery: store.Delivery{NextAttempt: r.clock()},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +380,7 @@ func TestNextTry(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			m := store.OutboxMessage{Attempts: c.attempts, CreatedAt: now.Add(-c.age)}
+			m := store.OutboxMessage{CreatedAt: now.Add(-c.age), Delivery: store.Delivery{Attempts: c.attempts}}
 			want := time.Time{}
 			if c.want != 0 {
 				want = now.Add(c.want)

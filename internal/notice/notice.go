@@ -79,7 +79,7 @@ func Tell(ctx context.Context, s Store, session store.Session, now time.Time) er
 		}
 		err := s.EnqueueNotice(ctx, store.Notice{
 			ID: seal.RandomID(), ClientID: c.ID, AccountID: session.AccountID, SessionID: session.ID,
-			CreatedAt: now, NextAttempt: now,
+			CreatedAt: now, Delivery: store.Delivery{NextAttempt: now},
 		})
 		if err != nil {
 			return fmt.Errorf("enqueue notice to %q: %w", c.ID, err)

@@ -28,7 +28,7 @@ func lively(t *testing.T, s *Store) {
 		s.CreateSession(ctx, store.Session{ID: "s", TokenHash: "s", AccountID: "ann", ExpiresAt: later}),
 		s.IssueCode(ctx, store.Grant{ID: "g", AccountID: "ann", ExpiresAt: later}, store.Code{Hash: "c", GrantID: "g", ExpiresAt: later}),
 		s.CreateRefreshToken(ctx, store.RefreshToken{Hash: "t", GrantID: "g", ExpiresAt: later}),
-		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", NextAttempt: t0}),
+		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", Delivery: store.Delivery{NextAttempt: t0}}),
 		s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: "n", Hash: "n", Uses: 9, ExpiresAt: later}),
 		s.AppendAudit(ctx, store.AuditEvent{At: t0, Type: "x", Actor: "system"}),
 	} {

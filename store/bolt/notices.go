@@ -7,9 +7,7 @@ import (
 	"anteroom/store"
 )
 
-var notices = newQueue("notices", func(m *store.Notice) string { return m.ID }, func(m *store.Notice) delivery {
-	return delivery{&m.NextAttempt, &m.Attempts, &m.LastError, &m.GivenUpAt}
-})
+var notices = newQueue("notices", func(m *store.Notice) string { return m.ID }, func(m *store.Notice) *store.Delivery { return &m.Delivery })
 
 // EnqueueNotice: see store.Notices.
 func (s *Store) EnqueueNotice(ctx context.Context, m store.Notice) error {

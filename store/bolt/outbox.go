@@ -7,9 +7,7 @@ import (
 	"anteroom/store"
 )
 
-var outbox = newQueue("outbox", func(m *store.OutboxMessage) string { return m.ID }, func(m *store.OutboxMessage) delivery {
-	return delivery{&m.NextAttempt, &m.Attempts, &m.LastError, &m.GivenUpAt}
-})
+var outbox = newQueue("outbox", func(m *store.OutboxMessage) string { return m.ID }, func(m *store.OutboxMessage) *store.Delivery { return &m.Delivery })
 
 // EnqueueMail: see store.Outbox.
 func (s *Store) EnqueueMail(ctx context.Context, m store.OutboxMessage) error {

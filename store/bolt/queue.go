@@ -8,41 +8,30 @@ import (
 	"anteroom/store"
 )
 
-// queueKeep is how long what was given up stays for the operator.
-const queueKeep = 30 * 24 * time.Hour
-
-// delivery is the part of a row that says when it is tried, and how that went.
-type delivery struct {
-	next     *time.Time
-	attempts *int
-	reason   *string
-	gaveUp   *time.Time // zero: still tried
-}
-
 // queue keeps what is to be delivered: mail, and notices to clients.
 type queue[T any] struct {
 	*table[T]
 	due  bucket // orders what is still tried by its next attempt
 	id   func(*T) string
-	part func(*T) delivery
+	part func(*T) *store.Delivery
 }
 
-func newQueue[T any](b bucket, id func(*T) string, part func(*T) delivery) *queue[T] {
+func newQueue[T any](b bucket, id func(*T) string, part func(*T) *store.Delivery) *queue[T] {
 	q := &queue[T]{due: b + ".due", id: id, part: part}
 	q.table = &table[T]{
 		bucket: b,
 		key:    func(row *T) string { return key(id(row)) },
 		indexes: func(row *T) []index {
-			if !part(row).gaveUp.IsZero() {
+			if !part(row).GivenUpAt.IsZero() {
 				return nil
 			}
-			return []index{{q.due, key(stamp(*part(row).next), id(row)), false}}
+			return []index{{q.due, key(stamp(part(row).NextAttempt), id(row)), false}}
 		},
 		expires: func(row *T) time.Time {
-			if part(row).gaveUp.IsZero() {
+			if part(row).GivenUpAt.IsZero() {
 				return time.Time{}
 			}
-			return part(row).gaveUp.Add(queueKeep)
+			return part(row).GivenUpAt.Add(store.GivenUpFor)
 		},
 	}
 	return q
@@ -70,7 +59,7 @@ func (q *queue[T]) claim(ctx context.Context, s *Store, now time.Time, lease tim
 			if err != nil {
 				return err
 			}
-			*q.part(&row).next = store.Time(now.Add(lease))
+			q.part(&row).NextAttempt = store.Time(now.Add(lease))
 			if err := q.put(t, row); err != nil {
 				return err
 			}
@@ -85,21 +74,13 @@ func (q *queue[T]) delivered(ctx context.Context, s *Store, id string) error {
 	return s.write(ctx, func(t tx) error { return q.remove(t, key(id)) })
 }
 
-// failed records an attempt: next is when to try again, zero to give up.
 func (q *queue[T]) failed(ctx context.Context, s *Store, id, reason string, now, next time.Time) error {
 	return s.write(ctx, func(t tx) error {
 		row, err := q.get(t, key(id))
 		if err != nil {
 			return fmt.Errorf("%s %q: %w", q.bucket, id, err)
 		}
-		part := q.part(&row)
-		*part.attempts++
-		*part.reason = reason
-		if next.IsZero() {
-			*part.gaveUp = now
-		} else {
-			*part.next = next
-		}
+		q.part(&row).Failed(reason, now, next)
 		return q.put(t, row)
 	})
 }

@@ -7,24 +7,13 @@ import (
 	"anteroom/store"
 )
 
-// registrationKeep is how long a token is listed after its end.
-const registrationKeep = 30 * 24 * time.Hour
-
 const registrationHashes bucket = "registration_tokens.hash"
 
 var registrationTokens = &table[store.RegistrationToken]{
 	bucket:  "registration_tokens",
 	key:     func(r *store.RegistrationToken) string { return key(r.ID) },
 	indexes: func(r *store.RegistrationToken) []index { return []index{{registrationHashes, key(r.Hash), true}} },
-	expires: func(r *store.RegistrationToken) time.Time { return r.ExpiresAt.Add(registrationKeep) },
-}
-
-func deadRegistration(r store.RegistrationToken, now time.Time) error {
-	var used time.Time
-	if r.Used >= r.Uses {
-		used = r.LastUsed
-	}
-	return store.Dead("registration token", used, r.RevokedAt, r.ExpiresAt, now)
+	expires: func(r *store.RegistrationToken) time.Time { return r.ExpiresAt.Add(store.RegistrationTokenKept) },
 }
 
 // CreateRegistrationToken: see store.RegistrationTokens.
@@ -41,7 +30,7 @@ func registrationByHash(t tx, hash string, now time.Time) (store.RegistrationTok
 	if err != nil {
 		return r, err
 	}
-	return r, deadRegistration(r, now)
+	return r, r.Dead(now)
 }
 
 // RegistrationToken: see store.RegistrationTokens.

@@ -7,9 +7,7 @@ import (
 	"anteroom/store"
 )
 
-var notices = newQueue("notices", func(m *store.Notice) string { return m.ID }, func(m *store.Notice) delivery {
-	return delivery{&m.NextAttempt, &m.Attempts, &m.LastError, &m.GivenUpAt}
-}, func(m *store.Notice) []field {
+var notices = newQueue("notices", func(m *store.Notice) string { return m.ID }, func(m *store.Notice) *store.Delivery { return &m.Delivery }, func(m *store.Notice) []field {
 	return []field{
 		{"id", &m.ID}, {"client_id", &m.ClientID}, {"account_id", &m.AccountID}, {"session_id", &m.SessionID},
 		{"kind", &m.Kind}, {"reference", &m.Reference}, {"created_at", when{&m.CreatedAt}},

@@ -7,9 +7,7 @@ import (
 	"anteroom/store"
 )
 
-var outbox = newQueue("outbox", func(m *store.OutboxMessage) string { return m.ID }, func(m *store.OutboxMessage) delivery {
-	return delivery{&m.NextAttempt, &m.Attempts, &m.LastError, &m.GivenUpAt}
-}, func(m *store.OutboxMessage) []field {
+var outbox = newQueue("outbox", func(m *store.OutboxMessage) string { return m.ID }, func(m *store.OutboxMessage) *store.Delivery { return &m.Delivery }, func(m *store.OutboxMessage) []field {
 	return []field{
 		{"id", &m.ID}, {"kind", &m.Kind}, {"recipient", &m.To}, {"sealed", &m.Sealed}, {"created_at", when{&m.CreatedAt}},
 	}

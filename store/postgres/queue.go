@@ -9,30 +9,19 @@ import (
 	"anteroom/store"
 )
 
-// queueKeep is how long what was given up stays for the operator.
-const queueKeep = 30 * 24 * time.Hour
-
-// delivery is the part of a row that says when it is tried, and how that went.
-type delivery struct {
-	next     *time.Time
-	attempts *int
-	reason   *string
-	gaveUp   *time.Time // zero: still tried
-}
-
 // queue keeps what is to be delivered: mail, and notices to clients. Its table
 // has the columns id, next_attempt, attempts, last_error and given_up_at.
 type queue[T any] struct {
 	*table[T]
 	id   func(*T) string
-	part func(*T) delivery
+	part func(*T) *store.Delivery
 }
 
-func newQueue[T any](name string, id func(*T) string, part func(*T) delivery, fields func(*T) []field) *queue[T] {
+func newQueue[T any](name string, id func(*T) string, part func(*T) *store.Delivery, fields func(*T) []field) *queue[T] {
 	return &queue[T]{id: id, part: part, table: newTable(name, 1, func(row *T) []field {
 		d := part(row)
-		return append(fields(row), field{"next_attempt", when{d.next}}, field{"attempts", d.attempts},
-			field{"last_error", d.reason}, field{"given_up_at", when{d.gaveUp}})
+		return append(fields(row), field{"next_attempt", when{&d.NextAttempt}}, field{"attempts", &d.Attempts},
+			field{"last_error", &d.LastError}, field{"given_up_at", when{&d.GivenUpAt}})
 	})}
 }
 
@@ -60,10 +49,10 @@ func (q *queue[T]) claim(ctx context.Context, s *Store, now time.Time, lease tim
 		return err
 	})
 	slices.SortFunc(claimed, func(a, b T) int {
-		return cmp.Or(q.part(&a).next.Compare(*q.part(&b).next), cmp.Compare(q.id(&a), q.id(&b)))
+		return cmp.Or(q.part(&a).NextAttempt.Compare(q.part(&b).NextAttempt), cmp.Compare(q.id(&a), q.id(&b)))
 	})
 	for i := range claimed {
-		*q.part(&claimed[i]).next = next
+		q.part(&claimed[i]).NextAttempt = next
 	}
 	return claimed, err
 }
@@ -75,18 +64,10 @@ func (q *queue[T]) delivered(ctx context.Context, s *Store, id string) error {
 	})
 }
 
-// failed records an attempt: next is when to try again, zero to give up.
 func (q *queue[T]) failed(ctx context.Context, s *Store, id, reason string, now, next time.Time) error {
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
 		_, err := q.change(ctx, t, []any{store.Text(id)}, func(row *T) error {
-			part := q.part(row)
-			*part.attempts++
-			*part.reason = reason
-			if next.IsZero() {
-				*part.gaveUp = now
-			} else {
-				*part.next = next
-			}
+			q.part(row).Failed(reason, now, next)
 			return nil
 		}, nil)
 		return err

@@ -7,23 +7,12 @@ import (
 	"anteroom/store"
 )
 
-// registrationKeep is how long a token is listed after its end.
-const registrationKeep = 30 * 24 * time.Hour
-
 var registrationTokens = newTable("registration_tokens", 1, func(r *store.RegistrationToken) []field {
 	return []field{
 		{"id", &r.ID}, {"hash", &r.Hash}, {"name", &r.Name}, {"created_by", &r.CreatedBy}, {"uses", &r.Uses}, {"used", &r.Used},
 		{"created_at", when{&r.CreatedAt}}, {"expires_at", when{&r.ExpiresAt}}, {"last_used", when{&r.LastUsed}}, {"revoked_at", when{&r.RevokedAt}},
 	}
 })
-
-func deadRegistration(r store.RegistrationToken, now time.Time) error {
-	var used time.Time
-	if r.Used >= r.Uses {
-		used = r.LastUsed
-	}
-	return store.Dead("registration token", used, r.RevokedAt, r.ExpiresAt, now)
-}
 
 // CreateRegistrationToken: see store.RegistrationTokens.
 func (s *Store) CreateRegistrationToken(ctx context.Context, r store.RegistrationToken) error {
@@ -40,7 +29,7 @@ func (s *Store) RegistrationToken(ctx context.Context, hash string, now time.Tim
 		if r, err = registrationTokens.get(ctx, t, `WHERE hash = $1`, store.Text(hash)); err != nil {
 			return err
 		}
-		return deadRegistration(r, now)
+		return r.Dead(now)
 	})
 	return r, err
 }
@@ -56,7 +45,7 @@ func (s *Store) UseRegistrationToken(ctx context.Context, hash string, now time.
 		if r, err = registrationTokens.get(ctx, t, `WHERE hash = $1`, store.Text(hash)); err != nil || n == 1 {
 			return err
 		}
-		return deadRegistration(r, now)
+		return r.Dead(now)
 	})
 	return r, err
 }

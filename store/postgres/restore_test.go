@@ -26,7 +26,7 @@ func TestNothingThatWorksOnceWorksAfterARestore(t *testing.T) {
 		s.CreateSession(ctx, store.Session{ID: "s", TokenHash: "s", AccountID: "ann", ExpiresAt: later}),
 		s.IssueCode(ctx, store.Grant{ID: "g", ExpiresAt: later}, store.Code{Hash: "c", GrantID: "g", ExpiresAt: later}),
 		s.CreateRefreshToken(ctx, store.RefreshToken{Hash: "t", GrantID: "g", ExpiresAt: later}),
-		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", NextAttempt: now}),
+		s.EnqueueMail(ctx, store.OutboxMessage{ID: "m", Delivery: store.Delivery{NextAttempt: now}}),
 		s.CreateDevice(ctx, store.Device{Hash: "d", UserCodeHash: "u", ExpiresAt: later}),
 		s.PushRequest(ctx, store.PushedRequest{Hash: "p", ExpiresAt: later}),
 		s.CreateRegistrationToken(ctx, store.RegistrationToken{ID: "n", Hash: "n", Uses: 9, ExpiresAt: later}),

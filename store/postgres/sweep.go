@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"anteroom/store"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -30,12 +32,12 @@ var sweepers = []sweeper{
 	expiring("sessions", "id", "ended_at", sessionKeep),
 	expiring("invitations", "id", "expires_at", linkKeep),
 	expiring("resets", "id", "expires_at", linkKeep),
-	expiring("outbox", "id", "given_up_at", queueKeep),
-	expiring("notices", "id", "given_up_at", queueKeep),
+	expiring("outbox", "id", "given_up_at", store.GivenUpFor),
+	expiring("notices", "id", "given_up_at", store.GivenUpFor),
 	expiring("devices", "hash", "expires_at", deviceKeep),
 	expiring("pushed_requests", "hash", "expires_at", pushedKeep),
 	expiring("backchannels", "hash", "expires_at", backchannelKeep),
-	expiring("registration_tokens", "id", "expires_at", registrationKeep),
+	expiring("registration_tokens", "id", "expires_at", store.RegistrationTokenKept),
 	sweepGrants,
 }
 

@@ -21,7 +21,7 @@ func noticeIDs(rows []store.Notice) (ids []string) {
 func claimedNotices(e *env) {
 	s, ctx := e.s, e.ctx
 	for id, due := range map[string]time.Time{"b": in(-minute), "a": in(-time.Second), "c": in(-2 * minute), "now": t0, "later": in(time.Microsecond)} {
-		e.must(s.EnqueueNotice(ctx, store.Notice{ID: id, NextAttempt: due}))
+		e.must(s.EnqueueNotice(ctx, store.Notice{ID: id, Delivery: store.Delivery{NextAttempt: due}}))
 	}
 	claim := func(now time.Time, n int) []store.Notice {
 		return value[[]store.Notice](e)(s.ClaimNotices(ctx, now, 5*minute, n))
@@ -40,7 +40,7 @@ func claimedNotices(e *env) {
 func noticeOutcomes(e *env) {
 	s, ctx := e.s, e.ctx
 	for _, id := range []string{"a", "b", "c"} {
-		e.must(s.EnqueueNotice(ctx, store.Notice{ID: id, NextAttempt: t0}))
+		e.must(s.EnqueueNotice(ctx, store.Notice{ID: id, Delivery: store.Delivery{NextAttempt: t0}}))
 	}
 	e.wants("sent", s.NoticeDelivered(ctx, "a"), nil)
 	e.wants("sent again", s.NoticeDelivered(ctx, "a"), store.ErrNotFound)
@@ -51,8 +51,8 @@ func noticeOutcomes(e *env) {
 	e.must(err)
 	e.equal("no further page", next, "")
 	e.equal("pending", rows, []store.Notice{
-		{ID: "b", NextAttempt: in(2 * time.Hour), Attempts: 2, LastError: "no route"},
-		{ID: "c", NextAttempt: t0, Attempts: 1, LastError: "unknown user", GivenUpAt: in(minute)},
+		{ID: "b", Delivery: store.Delivery{NextAttempt: in(2 * time.Hour), Attempts: 2, LastError: "no route"}},
+		{ID: "c", Delivery: store.Delivery{NextAttempt: t0, Attempts: 1, LastError: "unknown user", GivenUpAt: in(minute)}},
 	})
 	due := value[[]store.Notice](e)(s.ClaimNotices(ctx, in(24*time.Hour), minute, 10))
 	e.equal("what is still tried", noticeIDs(due), []string{"b"})

@@ -21,7 +21,7 @@ func mailIDs(rows []store.OutboxMessage) (ids []string) {
 func claimedMail(e *env) {
 	s, ctx := e.s, e.ctx
 	for id, due := range map[string]time.Time{"b": in(-minute), "a": in(-time.Second), "c": in(-2 * minute), "now": t0, "later": in(time.Microsecond)} {
-		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, Sealed: []byte("x"), NextAttempt: due}))
+		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, Sealed: []byte("x"), Delivery: store.Delivery{NextAttempt: due}}))
 	}
 	claim := func(now time.Time, n int) []store.OutboxMessage {
 		return value[[]store.OutboxMessage](e)(s.ClaimMail(ctx, now, 5*minute, n))
@@ -40,7 +40,7 @@ func claimedMail(e *env) {
 func mailOutcomes(e *env) {
 	s, ctx := e.s, e.ctx
 	for _, id := range []string{"a", "b", "c"} {
-		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, NextAttempt: t0}))
+		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, Delivery: store.Delivery{NextAttempt: t0}}))
 	}
 	e.wants("sent", s.MailSent(ctx, "a"), nil)
 	e.wants("sent again", s.MailSent(ctx, "a"), store.ErrNotFound)
@@ -51,8 +51,8 @@ func mailOutcomes(e *env) {
 	e.must(err)
 	e.equal("no further page", next, "")
 	e.equal("pending", rows, []store.OutboxMessage{
-		{ID: "b", NextAttempt: in(2 * time.Hour), Attempts: 2, LastError: "no route"},
-		{ID: "c", NextAttempt: t0, Attempts: 1, LastError: "unknown user", GivenUpAt: in(minute)},
+		{ID: "b", Delivery: store.Delivery{NextAttempt: in(2 * time.Hour), Attempts: 2, LastError: "no route"}},
+		{ID: "c", Delivery: store.Delivery{NextAttempt: t0, Attempts: 1, LastError: "unknown user", GivenUpAt: in(minute)}},
 	})
 	due := value[[]store.OutboxMessage](e)(s.ClaimMail(ctx, in(24*time.Hour), minute, 10))
 	e.equal("what is still tried", mailIDs(due), []string{"b"})

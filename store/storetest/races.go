@@ -58,8 +58,8 @@ func contests(e *env) []contest {
 	e.must(s.CreateSession(ctx, session("race", 0)))
 	a := store.Assignment{AccountID: "ann", ApplicationID: "pcc", RoleKey: "user", State: store.AssignmentActive}
 	e.must(s.PutAssignment(ctx, a))
-	e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: "race", NextAttempt: t0}))
-	e.must(s.EnqueueNotice(ctx, store.Notice{ID: "race", NextAttempt: t0}))
+	e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: "race", Delivery: store.Delivery{NextAttempt: t0}}))
+	e.must(s.EnqueueNotice(ctx, store.Notice{ID: "race", Delivery: store.Delivery{NextAttempt: t0}}))
 	e.must(s.CreateDevice(ctx, store.Device{Hash: "race", UserCodeHash: "race", ExpiresAt: in(time.Hour)}))
 	e.must(s.CreateBackchannel(ctx, store.Backchannel{Hash: "race", AccountID: "bob", CreatedAt: t0, ExpiresAt: in(time.Hour)}, 1))
 	e.must(s.CreateRegistrationToken(ctx, registrationToken("contest", 1)))
@@ -229,7 +229,7 @@ func sharingRaces(e *env) {
 	s, ctx := e.s, e.ctx
 	for i := range 20 {
 		id := fmt.Sprint("r", i)
-		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, NextAttempt: t0}))
+		e.must(s.EnqueueMail(ctx, store.OutboxMessage{ID: id, Delivery: store.Delivery{NextAttempt: t0}}))
 		e.must(s.CreateSession(ctx, session(id, 0)))
 		issue(e, id, nil)
 		e.must(s.CreateInvitation(ctx, invitation(id)))
