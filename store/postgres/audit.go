@@ -93,12 +93,12 @@ const chainStep = 1000
 
 // moveToChain takes entries out of audit_inbox, with the places that they are
 // given.
-const moveToChain = `WITH moved AS (
+var moveToChain = set(`WITH moved AS (
 		DELETE FROM audit_inbox i
-		USING unnest($1::timestamptz[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) AS h (recorded_at, unit_id, position, seq, prev_hash, hash)
-		WHERE i.recorded_at = h.recorded_at AND i.unit_id = h.unit_id AND i.position = h.position
-		RETURNING h.seq, h.prev_hash, h.hash, ` + inboxColumns + `)
-	INSERT INTO audit_log (seq, prev_hash, hash, ` + inboxColumns + `) SELECT * FROM moved`
+		USING ` + told("k", "recorded_at timestamptz", "unit_id text", "position bigint", "seq bigint", "prev_hash text", "hash text") + `
+		WHERE i.recorded_at = k.recorded_at AND i.unit_id = k.unit_id AND i.position = k.position
+		RETURNING k.seq, k.prev_hash, k.hash, ` + inboxColumns + `)
+	INSERT INTO audit_log (seq, prev_hash, hash, ` + inboxColumns + `) SELECT * FROM moved`)
 
 const inboxColumns = `at, type, actor, account_id, application_id, client_id, session_id, address, details`
 
@@ -131,15 +131,14 @@ func (s *Store) chainOnce(ctx context.Context) (n int, err error) {
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
-	recorded, units, positions := make([]time.Time, len(entries)), make([]string, len(entries)), make([]int64, len(entries))
-	seqs, before, hashes := make([]int64, len(entries)), make([]string, len(entries)), make([]string, len(entries))
+	rows := make([][]any, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		end.link(&e.AuditEvent)
-		recorded[i], units[i], positions[i] = e.RecordedAt, e.UnitID, e.Position
-		seqs[i], before[i], hashes[i] = e.Seq, e.PrevHash, e.Hash
+		rows[i] = []any{e.RecordedAt, e.UnitID, &e.Position, &e.Seq, e.PrevHash, e.Hash}
 	}
-	moved, err := t.exec(ctx, moveToChain, recorded, units, positions, seqs, before, hashes)
+	move := moveToChain.line(rows...)
+	moved, err := t.exec(ctx, move.sql, move.args...)
 	if err != nil {
 		return 0, err
 	}
