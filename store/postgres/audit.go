@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,43 +14,44 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// auditFields are the columns that an entry has before it is in the chain.
-func auditFields(e *store.AuditEvent) []field {
+var auditLog = newTable("audit_log", 1, func(e *store.AuditEvent) []field {
 	return []field{
+		{"seq", &e.Seq}, {"prev_hash", &e.PrevHash}, {"hash", &e.Hash},
 		{"at", when{&e.At}}, {"type", &e.Type}, {"actor", &e.Actor}, {"account_id", &e.AccountID},
 		{"application_id", &e.ApplicationID}, {"client_id", &e.ClientID}, {"session_id", &e.SessionID},
 		{"address", &e.Address}, {"details", &e.Details},
 	}
-}
-
-var auditLog = newTable("audit_log", 1, func(e *store.AuditEvent) []field {
-	return append([]field{{"seq", &e.Seq}, {"prev_hash", &e.PrevHash}, {"hash", &e.Hash}}, auditFields(e)...)
 })
 
-// inboxEntry is an entry that waits for its place in the chain.
-type inboxEntry struct {
-	RecordedAt time.Time
-	UnitID     string
-	Position   int64
-	store.AuditEvent
+// waitingUnit is what one transaction has to log, before it has places in the chain.
+type waitingUnit struct {
+	recordedAt time.Time
+	unitID     string
+	events     []store.AuditEvent
 }
 
-var auditInbox = newTable("audit_inbox", 3, func(e *inboxEntry) []field {
-	return append([]field{{"recorded_at", when{&e.RecordedAt}}, {"unit_id", &e.UnitID}, {"position", &e.Position}}, auditFields(&e.AuditEvent)...)
-})
-
-var insertInbox = auditInbox.insertSet("")
+const insertWaiting = `INSERT INTO audit_waiting (recorded_at, unit_id, events) VALUES ($1, $2, $3)`
 
 // waiting is the statement that lets the events of a unit wait for their places.
 func waiting(now time.Time, unit string, events []store.AuditEvent) (line, error) {
-	rows := make([][]any, len(events))
-	for i, e := range events {
-		var err error
-		if rows[i], err = auditInbox.values(&inboxEntry{RecordedAt: now, UnitID: unit, Position: int64(i), AuditEvent: e}); err != nil {
-			return line{}, err
-		}
+	text, err := json.Marshal(events)
+	if err != nil {
+		return line{}, fmt.Errorf("audit entries: %w: %w", err, store.ErrInvalid)
 	}
-	return insertInbox.line(rows...), nil
+	return line{insertWaiting, []any{now, unit, string(text)}}, nil
+}
+
+// readWaiting returns at most n of those that wait, in the order of the chain.
+func readWaiting(ctx context.Context, t *tx, n int) (units []waitingUnit, err error) {
+	_, err = t.statement(ctx, `SELECT recorded_at, unit_id, events FROM audit_waiting ORDER BY recorded_at, unit_id LIMIT $1`, []any{n}, func(r pgx.Rows) error {
+		var u waitingUnit
+		if err := r.Scan(&u.recordedAt, &u.unitID, &u.events); err != nil {
+			return fmt.Errorf("read waiting audit entries: %w", err)
+		}
+		units = append(units, u)
+		return nil
+	})
+	return units, err
 }
 
 // AppendAudit: see store.AuditLog. The entry is in the commit of its unit; it gets
@@ -88,72 +91,77 @@ func (c *chainEnd) link(e *store.AuditEvent) {
 	c.seq, c.hash = e.Seq, e.Hash
 }
 
-// chainStep bounds the entries of one step.
-const chainStep = 1000
+// What one step chains: what waits of so many transactions, but no further one when
+// it has so many entries.
+const (
+	stepUnits   = 500
+	stepEntries = 2000
+)
 
-// moveToChain takes entries out of audit_inbox, with the places that they are
-// given.
-var moveToChain = set(`WITH moved AS (
-		DELETE FROM audit_inbox i
-		USING ` + told("k", "recorded_at timestamptz", "unit_id text", "position bigint", "seq bigint", "prev_hash text", "hash text") + `
-		WHERE i.recorded_at = k.recorded_at AND i.unit_id = k.unit_id AND i.position = k.position
-		RETURNING k.seq, k.prev_hash, k.hash, ` + inboxColumns + `)
-	INSERT INTO audit_log (seq, prev_hash, hash, ` + inboxColumns + `) SELECT * FROM moved`)
+var (
+	insertChained = auditLog.insertSet("")
+	forgetWaiting = set(`DELETE FROM audit_waiting w USING ` + told("k", "recorded_at timestamptz", "unit_id text") + ` WHERE w.recorded_at = k.recorded_at AND w.unit_id = k.unit_id`)
+)
 
-const inboxColumns = `at, type, actor, account_id, application_id, client_id, session_id, address, details`
-
-const inboxOrder = `ORDER BY recorded_at, unit_id, position LIMIT $1`
-
-// chain moves what waits in audit_inbox into the chain. Several nodes may do so at
+// chain moves what waits in audit_waiting into the chain. Several nodes may do so at
 // once: they take turns at the end of the chain. A step whose outcome is unknown
-// may simply be done again.
-func (s *Store) chain(ctx context.Context) error {
+// may simply be done again. closing says that it may be the last thing to do.
+func (s *Store) chain(ctx context.Context, closing bool) error {
 	for {
-		n, err := s.chainOnce(ctx)
-		if err != nil || n < chainStep {
+		more, err := s.chainStep(ctx, closing)
+		if err != nil || !more {
 			return err
 		}
 	}
 }
 
-func (s *Store) chainOnce(ctx context.Context) (n int, err error) {
+// chainStep says whether more may wait.
+func (s *Store) chainStep(ctx context.Context, closing bool) (more bool, err error) {
 	t := s.newTx()
+	t.closing = closing
 	defer t.rollback()
 	// Nothing waits, usually: then the end need not be locked.
-	if found, err := t.lock(ctx, `SELECT 1 FROM audit_inbox `+inboxOrder, 1); err != nil || found == 0 {
-		return 0, err
+	if found, err := t.lock(ctx, `SELECT 1 FROM audit_waiting ORDER BY recorded_at, unit_id LIMIT 1`); err != nil || found == 0 {
+		return false, err
 	}
 	end, err := readEnd(ctx, t, "FOR UPDATE")
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	entries, err := auditInbox.rows(ctx, t, inboxOrder, chainStep)
-	if err != nil || len(entries) == 0 {
-		return 0, err
+	units, err := readWaiting(ctx, t, stepUnits)
+	if err != nil || len(units) == 0 {
+		return false, err
 	}
-	rows := make([][]any, len(entries))
-	for i := range entries {
-		e := &entries[i]
-		end.link(&e.AuditEvent)
-		rows[i] = []any{e.RecordedAt, e.UnitID, &e.Position, &e.Seq, e.PrevHash, e.Hash}
+	more = len(units) == stepUnits
+	var entries, done [][]any
+	for _, u := range units {
+		if len(entries) >= stepEntries {
+			more = true
+			break
+		}
+		for _, e := range u.events {
+			end.link(&e)
+			row, err := auditLog.values(&e)
+			if err != nil {
+				return false, err
+			}
+			entries = append(entries, row)
+		}
+		done = append(done, []any{u.recordedAt, u.unitID})
 	}
-	move := moveToChain.line(rows...)
-	moved, err := t.exec(ctx, move.sql, move.args...)
+	moved, err := t.statements(ctx, nil, insertChained.line(entries...), forgetWaiting.line(done...),
+		line{`UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1`, []any{end.seq, end.hash}})
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	if int(moved) != len(entries) {
-		return 0, fmt.Errorf("moved %d of %d audit entries: %w", moved, len(entries), store.ErrUnavailable)
-	}
-	if _, err := t.exec(ctx, `UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1`, end.seq, end.hash); err != nil {
-		return 0, err
+	if want := []int64{int64(len(entries)), int64(len(done)), 1}; !slices.Equal(moved, want) {
+		return false, fmt.Errorf("audit entries added, units forgotten, ends moved: %v instead of %v: %w", moved, want, store.ErrUnavailable)
 	}
 	_, err = t.exec(ctx, "commit")
-	return len(entries), err
+	return more, err
 }
 
-// chainPause lets entries gather, so that a busy node chains many at a time: a step
-// begins with a look past the places of all that was chained since the last vacuum.
+// chainPause lets entries gather, so that a busy node chains many at a time.
 const chainPause = 250 * time.Millisecond
 
 func (s *Store) wakeChain() {
@@ -171,11 +179,11 @@ func (s *Store) chainLoop(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			_ = s.chain(last) // else another node does it, or the next start
+			_ = s.chain(last, true) // else another node does it, or the next start
 			return
 		case <-s.chaining:
 		}
-		err := s.chain(ctx)
+		err := s.chain(ctx, false)
 		wait := chainPause
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("audit entries wait for their place in the chain", "error", err)
@@ -229,7 +237,7 @@ func (s *Store) chainForReader(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err, false
 		}
-		err := s.chain(ctx)
+		err := s.chain(ctx, false)
 		return err, errors.Is(err, store.ErrUnavailable) && !s.closed.Load()
 	})
 }
@@ -263,14 +271,14 @@ func selectAudit(ctx context.Context, t *tx, f store.AuditFilter, after, upTo in
 
 // provisional is the log as the unit of t sees it.
 func provisional(ctx context.Context, t *tx, f store.AuditFilter, after int64, n int) ([]store.AuditEvent, error) {
-	var waiting []inboxEntry
+	var waiting []waitingUnit
 	var end chainEnd
 	for {
 		before, err := readEnd(ctx, t, "")
 		if err != nil {
 			return nil, err
 		}
-		if waiting, err = auditInbox.rows(ctx, t, inboxOrder, 1<<20); err != nil {
+		if waiting, err = readWaiting(ctx, t, 1<<20); err != nil {
 			return nil, err
 		}
 		if end, err = readEnd(ctx, t, ""); err != nil {
@@ -288,8 +296,8 @@ func provisional(ctx context.Context, t *tx, f store.AuditFilter, after int64, n
 		}
 	}
 	var tail []store.AuditEvent
-	for _, w := range waiting {
-		tail = append(tail, w.AuditEvent)
+	for _, u := range waiting {
+		tail = append(tail, u.events...)
 	}
 	for _, e := range append(tail, store.Canonical(t.events)...) {
 		end.link(&e)

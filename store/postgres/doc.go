@@ -22,7 +22,7 @@
 // committing otherwise. Nothing is repeated blindly. Such rows are swept after an
 // hour.
 //
-// Audit entries go into audit_inbox in the commit of their unit, and are moved
+// Audit entries go into audit_waiting in the commit of their unit, and are moved
 // into the hash chain (audit_log) within moments, many at a time, by whichever
 // node comes first, and before anybody reads the log (audit.go). So units do not
 // wait for each other's sync at the end of the chain.

@@ -56,7 +56,7 @@ type Store struct {
 	commits atomic.Int64
 	full    atomic.Bool // the last write found no space
 
-	chaining   chan struct{} // entries wait in audit_inbox
+	chaining   chan struct{} // entries wait in audit_waiting
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	closed     atomic.Bool

@@ -41,7 +41,7 @@ func TestSetsGoByKeysHoweverSmallTheTableIs(t *testing.T) {
 		columns int
 	}{
 		{selectStanding, 1}, {selectToken, 1}, {selectCode, 1}, {selectAssignments, 2}, {useCode, 2}, {useToken, 3},
-		{rotateTokens, len(refreshTokens.fields(new(store.RefreshToken))) + 2}, {insertFirst, len(refreshTokens.fields(new(store.RefreshToken)))}, {moveToChain, 6},
+		{rotateTokens, len(refreshTokens.fields(new(store.RefreshToken))) + 2}, {insertFirst, len(refreshTokens.fields(new(store.RefreshToken)))}, {insertChained, 12}, {forgetWaiting, 2},
 	} {
 		nulls := strings.Repeat("NULL, ", q.columns) + "NULL"
 		var plan []string

@@ -33,11 +33,13 @@ type tx struct {
 	shared bool   // and its round trip with those of others (lookup.go)
 	units  int    // of how many callers
 
+	closing bool // it goes on while the store is closed
+
 	conn   *pgxpool.Conn // nil before the first statement
 	begun  bool
 	wrote  bool               // rows were changed
 	policy bool               // clients or applications were among them
-	events []store.AuditEvent // what goes into audit_inbox at the commit
+	events []store.AuditEvent // what goes into audit_waiting at the commit
 	lost   error              // the transaction is void
 	again  bool               // for a reason that may pass
 	spoilt bool               // perhaps by the statement of somebody else
@@ -61,7 +63,7 @@ func (t *tx) connect(ctx context.Context) error {
 	if t.conn != nil {
 		return nil
 	}
-	if t.s.closed.Load() {
+	if t.s.closed.Load() && !t.closing {
 		return errClosed
 	}
 	within, cancel := context.WithTimeout(ctx, acquireWithin)
