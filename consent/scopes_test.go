@@ -57,13 +57,13 @@ func TestConsentIsAskedOnce(t *testing.T) {
 		!page.has(`id="consent-allow"`) || !page.has(`id="consent-deny"`) {
 		t.Fatalf("%d at %s: %s", page.status, page.path, page.body)
 	}
-	if again := s.post(page.path); !again.at("/consent") || s.issued.Load() != 0 {
+	if again := s.post(page.path); !again.at("/consent") || len(s.Issued) != 0 {
 		t.Errorf("neither allowed nor denied: at %s", again.path)
 	}
 	if end := s.post(page.path, "allow", "1"); !end.at("/portal?code=") {
 		t.Fatalf("at %s", end.path)
 	}
-	given, err := s.store.Consent(t.Context(), "ann", "client")
+	given, err := s.Store.Consent(t.Context(), "ann", "client")
 	if err != nil || !slices.Equal(given.Scopes, []string{"email", "openid"}) {
 		t.Errorf("%+v, %v", given, err)
 	}
@@ -100,7 +100,7 @@ func TestConsentAlwaysIsAskedEveryTime(t *testing.T) {
 // page says the host, and the name as its own word; it asks every time.
 func TestAStrangerIsShownByItsHost(t *testing.T) {
 	s := newHouse(t, store.ConsentOnce)
-	s.hub.Clients = func(context.Context, string) (store.Client, error) {
+	s.Hub.Clients = func(context.Context, string) (store.Client, error) {
 		return store.Client{ID: "client", ApplicationID: "pa", Name: "Your <bank>", Settings: map[string]any{flow.SettingDocumentHost: "tool.example"}}, nil
 	}
 	for range 2 {
@@ -123,7 +123,7 @@ func TestDenyingTellsTheClientAndKeepsNothing(t *testing.T) {
 	if end := s.post(page.path, "deny", "1", "allow", "1"); end.path != "/portal?error=access_denied" {
 		t.Errorf("at %s", end.path)
 	}
-	if _, err := s.store.Consent(t.Context(), "ann", "client"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Store.Consent(t.Context(), "ann", "client"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("consent was kept: %v", err)
 	}
 	if n, event := s.count(audit.ConsentRefused); n != 1 || event.Details["scopes"] != "openid email" {
@@ -144,7 +144,7 @@ func TestBadInputIsAClearRefusal(t *testing.T) {
 	if page := s.post(strings.Replace(terms, "/terms", "/consent", 1), "allow", "1"); !page.at("/terms") {
 		t.Errorf("consent before terms: at %s", page.path)
 	}
-	if _, err := s.store.Consent(t.Context(), "ann", "client"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Store.Consent(t.Context(), "ann", "client"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("consent was kept: %v", err)
 	}
 	if page := s.get("/terms?i=nobody"); page.status != 410 {
@@ -159,13 +159,13 @@ func pay(amount string) string {
 
 func (s *house) describes(consent store.ConsentPolicy) {
 	s.Helper()
-	_, err := s.store.UpdateApplication(s.Context(), "pa", func(a *store.Application) error {
+	_, err := s.Store.UpdateApplication(s.Context(), "pa", func(a *store.Application) error {
 		a.DetailTypes = []store.DetailType{{Type: "payment", Title: "Pay from your account", Consent: consent, Fields: []store.DetailField{
 			{Name: "amount", Title: "Amount", Kind: "number"}, {Name: "to", Title: "To whom", Kind: "text"},
 		}}}
 		return nil
 	})
-	s.must(err)
+	s.Must(err)
 }
 
 // RFC 9396 section 5: what exactly is asked for is shown, also where scopes are
@@ -188,7 +188,7 @@ func TestAuthorizationDetailsAreShownAndAskedForEvenInAFirstPartyApplication(t *
 	if end := s.post(page.path, "allow", "1"); !end.at("/portal?code=") {
 		t.Fatalf("allowed: at %s", end.path)
 	}
-	given, err := s.store.Consent(t.Context(), "ann", "client")
+	given, err := s.Store.Consent(t.Context(), "ann", "client")
 	if err != nil || given.Details != `[{"amount":12.50,"to":"\u003cb\u003eMerchant\u003c/b\u003e","type":"payment"}]` {
 		t.Errorf("%+v, %v", given, err)
 	}
@@ -227,8 +227,8 @@ func TestThePolicyOfATypeSaysWhenDetailsAreAskedFor(t *testing.T) {
 		}
 		s.post(page.path, "allow", "1")
 	}
-	_, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.DetailTypes = nil; return nil })
-	s.must(err)
+	_, err := s.Store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.DetailTypes = nil; return nil })
+	s.Must(err)
 	if page := s.get("/authorize?" + pay("2")); !page.at("/consent") || !page.has("payment") {
 		t.Errorf("a type that nobody describes any more is shown as it is: at %s", page.path)
 	}

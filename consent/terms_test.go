@@ -24,15 +24,15 @@ func TestTermsAreAcceptedOnceAndRecorded(t *testing.T) {
 	if refused.status != http.StatusUnprocessableEntity || !refused.has("tick the box") || !refused.has("<em>kind</em>") {
 		t.Errorf("without the box: %d", refused.status)
 	}
-	if n, _ := s.count(audit.TermsAccepted); n != 0 || s.issued.Load() != 0 {
+	if n, _ := s.count(audit.TermsAccepted); n != 0 || len(s.Issued) != 0 {
 		t.Fatal("accepted without the box")
 	}
-	s.clock.Add(time.Second.Microseconds())
+	s.Pass(time.Second)
 	if end := s.post(s.action(page), "accept", "1"); !end.at("/portal?code=") {
 		t.Fatalf("at %s", end.path)
 	}
-	got, err := s.store.AcceptedTerms(t.Context(), "ann", "pa")
-	want := store.TermsAcceptance{AccountID: "ann", ApplicationID: "pa", Version: 1, Hash: terms.Hash, AcceptedAt: s.now(), ClientID: "client"}
+	got, err := s.Store.AcceptedTerms(t.Context(), "ann", "pa")
+	want := store.TermsAcceptance{AccountID: "ann", ApplicationID: "pa", Version: 1, Hash: terms.Hash, AcceptedAt: s.Now(), ClientID: "client"}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -69,7 +69,7 @@ func TestOnlyTheTextThatWasShownIsAccepted(t *testing.T) {
 	if page.status != http.StatusConflict || !page.at("/terms") || !page.has("changed while this page was open") || !page.has("stricter") {
 		t.Fatalf("%d at %s: %s", page.status, page.path, page.body)
 	}
-	if _, err := s.store.AcceptedTerms(t.Context(), "ann", "pa"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Store.AcceptedTerms(t.Context(), "ann", "pa"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("something was accepted: %v", err)
 	}
 	for _, forged := range []string{strings.Split(old, "&h=")[0], strings.Split(old, "&h=")[0] + "&h=0"} {
@@ -80,7 +80,7 @@ func TestOnlyTheTextThatWasShownIsAccepted(t *testing.T) {
 	if end := s.post(s.action(page), "accept", "1"); !end.at("/portal?code=") {
 		t.Errorf("at %s", end.path)
 	}
-	if got, err := s.store.AcceptedTerms(t.Context(), "ann", "pa"); err != nil || got.Version != 2 {
+	if got, err := s.Store.AcceptedTerms(t.Context(), "ann", "pa"); err != nil || got.Version != 2 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -106,7 +106,7 @@ func TestAnActivationFinishesWithTheTerms(t *testing.T) {
 	if end := s.post(s.action(page), "accept", "1"); !end.at("/activated") {
 		t.Errorf("at %s", end.path)
 	}
-	if got, err := s.store.AcceptedTerms(t.Context(), "ann", "pa"); err != nil || got.ClientID != "" {
+	if got, err := s.Store.AcceptedTerms(t.Context(), "ann", "pa"); err != nil || got.ClientID != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -127,7 +127,7 @@ func TestOf32PressesOneIsRecorded(t *testing.T) {
 	if n, _ := s.count(audit.TermsAccepted); n != 1 {
 		t.Errorf("%d acceptances in the log, want 1", n)
 	}
-	if got := s.issued.Load(); got != 1 {
+	if got := len(s.Issued); got != 1 {
 		t.Errorf("%d codes, want 1", got)
 	}
 	if end := s.get("/authorize?scope=openid"); !end.at("/portal?code=") {

@@ -23,32 +23,32 @@ func TestApprovingARequestGoesThroughTheFlow(t *testing.T) {
 	b := s.browser(t)
 	p := b.at(b.post(s.at("/approve")), "/login")
 	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
-	if len(s.issued) != 0 {
+	if len(s.Issued) != 0 {
 		t.Fatal("approved without the second factor")
 	}
 	p = b.at(b.post(p.url, "code", "right"), "/portal")
-	if !strings.Contains(p.body, "state=call") || len(s.issued) != 1 || s.issued[0].AccountID != "ann" || s.issued[0].ACR != flow.ACRMulti {
-		t.Fatalf("%s, issued %+v", p.body, s.issued)
+	if !strings.Contains(p.body, "state=call") || len(s.Issued) != 1 || s.Issued[0].AccountID != "ann" || s.Issued[0].ACR != flow.ACRMulti {
+		t.Fatalf("%s, issued %+v", p.body, s.Issued)
 	}
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	b.at(b.post(s.at("/approve")), "/portal") // the page where the button was is the question
-	if len(s.issued) != 2 {
-		t.Errorf("issued %+v", s.issued)
+	if len(s.Issued) != 2 {
+		t.Errorf("issued %+v", s.Issued)
 	}
-	if _, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.SessionMaxAge = time.Minute; return nil }); err != nil {
+	if _, err := s.Store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.SessionMaxAge = time.Minute; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	s.pass(time.Hour)
+	s.Pass(time.Hour)
 	b.at(b.post(s.at("/approve")), "/login") // too old for the application
-	terms := store.TermsVersion{ApplicationID: "pa", Title: "Terms", Markdown: "Terms", PublishedAt: s.now()}
-	if _, err := s.store.PublishTerms(t.Context(), terms); err != nil {
+	terms := store.TermsVersion{ApplicationID: "pa", Title: "Terms", Markdown: "Terms", PublishedAt: s.Now()}
+	if _, err := s.Store.PublishTerms(t.Context(), terms); err != nil {
 		t.Fatal(err)
 	}
 	p = b.at(b.post(s.at("/approve")), "/login")
 	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
 	b.at(b.post(p.url, "code", "right"), "/terms")
-	if len(s.issued) != 2 {
-		t.Errorf("approved without a newer sign-in, or without the terms: %+v", s.issued)
+	if len(s.Issued) != 2 {
+		t.Errorf("approved without a newer sign-in, or without the terms: %+v", s.Issued)
 	}
 }
 
@@ -57,8 +57,8 @@ func TestSomebodyElseApprovesNothing(t *testing.T) {
 	b := s.browser(t)
 	p := b.at(b.post(s.at("/approve")), "/login")
 	p = b.at(b.post(p.url, "username", "ben"), "/portal")
-	if !strings.Contains(p.body, "error=login_required") || len(s.issued) != 0 {
-		t.Errorf("%s, issued %+v", p.body, s.issued)
+	if !strings.Contains(p.body, "error=login_required") || len(s.Issued) != 0 {
+		t.Errorf("%s, issued %+v", p.body, s.Issued)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestSomebodyElseApprovesNothing(t *testing.T) {
 // leads back to the page that was opened.
 func TestThePagesOfAnAccountNeedItsStrongestSignIn(t *testing.T) {
 	s := newHouse(t)
-	if _, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.RequireMFA = false; return nil }); err != nil {
+	if _, err := s.Store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.RequireMFA = false; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b := s.browser(t)
@@ -80,14 +80,14 @@ func TestThePagesOfAnAccountNeedItsStrongestSignIn(t *testing.T) {
 	if p = b.at(b.get("/own"), "/own"); p.body != "own ann" {
 		t.Errorf("%s", p.body)
 	}
-	if _, err := s.store.UpdateAccount(t.Context(), "ann", func(a *store.Account) error { a.State = store.AccountDisabled; return nil }); err != nil {
+	if _, err := s.Store.UpdateAccount(t.Context(), "ann", func(a *store.Account) error { a.State = store.AccountDisabled; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.at(b.get("/own"), "/login")
-	before := s.store.Commits()
+	before := s.Store.Commits()
 	nobody := s.browser(t)
 	nobody.at(nobody.get("/own"), "/login")
-	if got := s.store.Commits() - before; got != 0 {
+	if got := s.Store.Commits() - before; got != 0 {
 		t.Errorf("an anonymous request wrote: %d commits", got)
 	}
 }

@@ -38,22 +38,22 @@ func TestTheBrowserStateFollowsTheSession(t *testing.T) {
 	}
 	b.signIn("ann")
 	ann := b.state()
-	if ann != flow.BrowserState(s.seal, s.issued[0].SessionID) || ann == "" {
+	if ann != flow.BrowserState(s.Seal, s.Issued[0].SessionID) || ann == "" {
 		t.Errorf("signed in: %q", ann)
 	}
 	b.at(b.get("/authorize"), "/portal")
-	s.pass(time.Second)
+	s.Pass(time.Second)
 	p := b.at(b.get("/authorize?prompt=login"), "/login")
 	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
 	b.at(b.post(p.url, "code", "right"), "/portal")
 	if b.state() != ann {
 		t.Error("it changed for the same session")
 	}
-	s.pass(time.Second)
+	s.Pass(time.Second)
 	p = b.at(b.get("/authorize?prompt=login"), "/login")
 	p = b.at(b.post(p.url, "username", "ben"), "/mfa/challenge")
 	b.at(b.post(p.url, "code", "right"), "/portal")
-	if b.state() == ann || b.state() != flow.BrowserState(s.seal, s.issued[len(s.issued)-1].SessionID) {
+	if b.state() == ann || b.state() != flow.BrowserState(s.Seal, s.Issued[len(s.Issued)-1].SessionID) {
 		t.Errorf("somebody else: %q", b.state())
 	}
 	if b.get("/out"); b.state() != "" {
@@ -62,7 +62,7 @@ func TestTheBrowserStateFollowsTheSession(t *testing.T) {
 
 	// A session that was ended elsewhere is noticed when the browser comes again.
 	b.signIn("ann")
-	if err := s.store.EndSession(t.Context(), s.issued[len(s.issued)-1].SessionID, s.now()); err != nil {
+	if err := s.Store.EndSession(t.Context(), s.Issued[len(s.Issued)-1].SessionID, s.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if b.get("/authorize?prompt=none"); b.state() != "" {
@@ -81,7 +81,7 @@ func TestTheBrowserStateStaysWhereTheSessionDoesNotCome(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, s.URL+"/authorize?prompt=none", nil)
 	req.AddCookie(&http.Cookie{Name: flow.StateCookie(s.URL), Value: b.state()})
 	w := httptest.NewRecorder()
-	s.handler.ServeHTTP(w, req)
+	s.ServeHTTP(w, req)
 	for _, c := range w.Result().Cookies() {
 		if c.Name == flow.StateCookie(s.URL) {
 			t.Errorf("%v", c)
@@ -111,7 +111,7 @@ func TestTheBrowserStateCookieSaysWhereItGoes(t *testing.T) {
 		"https://id.example":    {Secure: true, SameSite: http.SameSiteNoneMode},
 		"http://localhost:8080": {SameSite: http.SameSiteLaxMode},
 	} {
-		hub, err := flow.New(flow.Options{Issuer: issuer, Store: s.store, Seal: s.seal, Pages: s.pages, Now: s.now, SessionManagement: true})
+		hub, err := flow.New(flow.Options{Issuer: issuer, Store: s.Store, Seal: s.Seal, Pages: s.Pages, Now: s.Now, SessionManagement: true})
 		if err != nil {
 			t.Fatal(err)
 		}

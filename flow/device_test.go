@@ -19,17 +19,17 @@ func TestLettingADeviceInGoesThroughTheFlow(t *testing.T) {
 	p := b.at(b.post(begin), "/login")
 	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
 	p = b.at(b.post(p.url, "code", "right"), "/portal")
-	if !strings.Contains(p.body, "state=tv") || len(s.issued) != 1 || s.issued[0].AccountID != "ann" || s.issued[0].ACR != flow.ACRMulti {
-		t.Fatalf("%s, issued %+v", p.body, s.issued)
+	if !strings.Contains(p.body, "state=tv") || len(s.Issued) != 1 || s.Issued[0].AccountID != "ann" || s.Issued[0].ACR != flow.ACRMulti {
+		t.Fatalf("%s, issued %+v", p.body, s.Issued)
 	}
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	p = b.at(b.post(begin), "/login")
-	if len(s.issued) != 1 {
+	if len(s.Issued) != 1 {
 		t.Fatal("a session let a device in without being asked")
 	}
 	b.at(b.post(p.url, "continue", "1"), "/portal")
-	if len(s.issued) != 2 {
-		t.Errorf("issued %+v", s.issued)
+	if len(s.Issued) != 2 {
+		t.Errorf("issued %+v", s.Issued)
 	}
 }
 
@@ -43,7 +43,7 @@ func TestADeviceThatIsNotWantedIsRefused(t *testing.T) {
 		t.Fatalf("%d %s", p.status, p.body)
 	}
 	back := b.at(b.post(&url.URL{Scheme: "http", Host: p.url.Host, Path: "/refuse", RawQuery: p.url.RawQuery}), "/portal")
-	if !strings.Contains(back.body, "error=access_denied") || len(s.issued) != 0 {
-		t.Errorf("%s, issued %+v", back.body, s.issued)
+	if !strings.Contains(back.body, "error=access_denied") || len(s.Issued) != 0 {
+		t.Errorf("%s, issued %+v", back.body, s.Issued)
 	}
 }

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,98 +16,41 @@ import (
 	"time"
 
 	"anteroom/flow"
-	"anteroom/internal/rar"
-	"anteroom/internal/seal"
+	"anteroom/flow/flowtest"
 	"anteroom/internal/web"
 	"anteroom/store"
-	"anteroom/store/bolt"
-	"anteroom/templates"
 )
 
-// house is a hub over a real file and real HTTP; its steps prove what the test
-// posts, its engine remembers what was issued.
+// house is a hub whose steps prove what the test posts.
 type house struct {
-	*httptest.Server
-	hub     *flow.Hub
-	store   *bolt.Store
-	seal    *seal.Keyring
-	pages   *templates.Renderer
-	handler http.Handler
-	clock   atomic.Int64
-	mu      sync.Mutex
-	issued  []flow.Authentication
+	*flowtest.House
 	during  func() // runs while a code is being accepted
 	watched bool   // session management is on
-}
-
-func (s *house) now() time.Time { return time.UnixMicro(s.clock.Load()).UTC() }
-
-func (s *house) pass(d time.Duration) { s.clock.Add(d.Microseconds()) }
-
-// Issue and Refuse are the engine.
-func (s *house) Issue(_ context.Context, in flow.Interaction, a flow.Authentication, _ []string) (flow.Answer, error) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.issued = append(s.issued, a)
-		s.mu.Unlock()
-		http.Redirect(w, r, "/portal?code="+in.ID+"&state="+in.Values().Get("state"), http.StatusSeeOther)
-	}, nil
-}
-
-func (s *house) Details(context.Context, flow.Interaction) (rar.Details, error) { return nil, nil }
-
-func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/portal?error="+e.Code, http.StatusSeeOther)
-	}, nil
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	s := &house{}
-	s.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
-	db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	s.store = db
-	k, err := seal.New(make([]byte, seal.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := templates.NewRenderer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.seal, s.pages = k, pages
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }))
-	t.Cleanup(s.Close)
-	s.restart(t)
+	s.House = flowtest.New(t, s.options())
+	s.routes()
 	s.seed(t)
 	return s
+}
+
+func (s *house) options() flowtest.Options {
+	return flowtest.Options{SessionManagement: s.watched, MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) {
+		return a.UserName != "zoe", nil
+	}}
 }
 
 // restart makes a new hub over the same store, as a new process does.
 func (s *house) restart(t *testing.T) {
 	t.Helper()
-	var err error
-	s.hub, err = flow.New(flow.Options{
-		Issuer: s.URL, Store: s.store, Seal: s.seal, Pages: s.pages, Now: s.now, SessionManagement: s.watched,
-		MayEnter: func(_ context.Context, a store.Account, _ store.Application) (bool, error) {
-			return a.UserName != "zoe", nil
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.hub.Engine = s
-	mux := http.NewServeMux()
-	s.routes(mux, &web.Edge{Pages: s.pages, Log: slog.New(slog.DiscardHandler)})
-	s.handler = (&web.Wear{Log: slog.New(slog.DiscardHandler)}).Handler(mux)
+	s.Restart(s.options())
+	s.routes()
 }
 
-func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
+func (s *house) routes() {
 	step := func(step flow.Step, prove func(p *flow.Pending, form url.Values, in *flow.Interaction) error) {
 		h := func(w http.ResponseWriter, r *http.Request) error {
 			if r.Method == http.MethodGet {
@@ -122,16 +62,16 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
 				return err
 			}
 			p := flow.From(r)
-			return s.hub.Done(w, r, func(_ context.Context, in *flow.Interaction) error { return prove(p, form, in) })
+			return s.Hub.Done(w, r, func(_ context.Context, in *flow.Interaction) error { return prove(p, form, in) })
 		}
-		mux.Handle(string(step), edge.Handle(s.hub.Require(step, h)))
+		s.Page(string(step), s.Hub.Require(step, h))
 	}
 	step(flow.StepLogin, func(_ *flow.Pending, form url.Values, in *flow.Interaction) error {
 		if form.Get("continue") == "1" {
-			in.SelectedAt = s.now()
+			in.SelectedAt = s.Now()
 			return nil
 		}
-		in.ProvePassword(form.Get("username"), s.now())
+		in.ProvePassword(form.Get("username"), s.Now())
 		return nil
 	})
 	step(flow.StepChallenge, func(_ *flow.Pending, form url.Values, in *flow.Interaction) error {
@@ -141,60 +81,60 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge) {
 		if form.Get("code") != "right" {
 			return web.BadRequest("wrong code")
 		}
-		in.ProveSecondFactor(flow.Proof{At: s.now(), Method: "otp"})
+		in.ProveSecondFactor(flow.Proof{At: s.Now(), Method: "otp"})
 		return nil
 	})
 	step(flow.StepTerms, func(*flow.Pending, url.Values, *flow.Interaction) error { return nil })
-	mux.Handle("/continue", edge.Handle(s.hub.Continue))
-	mux.Handle("/switch", edge.Handle(s.hub.Switch))
-	mux.Handle("/refuse", edge.Handle(s.hub.Abandon))
-	mux.Handle("/activated", edge.Handle(s.hub.Activated))
-	mux.Handle("/signin", edge.Handle(s.hub.SignIn))
-	mux.Handle("/{$}", edge.Handle(s.hub.Home))
-	mux.Handle("/out", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+	s.Page("/continue", s.Hub.Continue)
+	s.Page("/switch", s.Hub.Switch)
+	s.Page("/refuse", s.Hub.Abandon)
+	s.Page("/activated", s.Hub.Activated)
+	s.Page("/signin", s.Hub.SignIn)
+	s.Page("/{$}", s.Hub.Home)
+	s.Page("/out", func(w http.ResponseWriter, r *http.Request) error {
 		defer fmt.Fprint(w, "out")
-		return s.hub.SignOut(w, r)
-	}))
-	mux.Handle("/authorize", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		return s.Hub.SignOut(w, r)
+	})
+	s.Page("/authorize", func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
 			return err
 		}
 		ask := flow.Ask{Prompt: strings.Fields(r.Form.Get("prompt"))}
-		return s.hub.Authorize(w, r, flow.Request{ClientID: "c", ApplicationID: "pa", Params: r.Form.Encode(), Ask: ask})
-	}))
-	mux.Handle("/device", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		in := s.hub.New(flow.KindDevice, "pa")
+		return s.Hub.Authorize(w, r, flow.Request{ClientID: "c", ApplicationID: "pa", Params: r.Form.Encode(), Ask: ask})
+	})
+	s.Page("/device", func(w http.ResponseWriter, r *http.Request) error {
+		in := s.Hub.New(flow.KindDevice, "pa")
 		in.ClientID, in.Params, in.Ask = "c", "state=tv", flow.Ask{Prompt: []string{"select_account"}}
-		return s.hub.Begin(w, r, in, nil)
-	}))
-	mux.Handle("/approve", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		in := s.hub.New(flow.KindBackchannel, "pa")
+		return s.Hub.Begin(w, r, in, nil)
+	})
+	s.Page("/approve", func(w http.ResponseWriter, r *http.Request) error {
+		in := s.Hub.New(flow.KindBackchannel, "pa")
 		in.ClientID, in.Params, in.Ask = "c", "state=call", flow.Ask{HintSubject: "ann"}
-		return s.hub.Begin(w, r, in, nil)
-	}))
-	mux.Handle("/own", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		_, account, ok, err := s.hub.Own(w, r, "/own")
+		return s.Hub.Begin(w, r, in, nil)
+	})
+	s.Page("/own", func(w http.ResponseWriter, r *http.Request) error {
+		_, account, ok, err := s.Hub.Own(w, r, "/own")
 		if ok {
 			fmt.Fprintf(w, "own %s", account.ID)
 		}
 		return err
-	}))
-	mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
+	})
+	s.Mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
 }
 
 func (s *house) seed(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	err := s.store.Do(ctx, func(ctx context.Context) error {
-		app := store.Application{ID: "pa", Name: "Partner Analytics", LaunchURL: "https://portal.example/login", RequireMFA: true, Consent: store.ConsentSkip, CreatedAt: s.now()}
+	err := s.Store.Do(ctx, func(ctx context.Context) error {
+		app := store.Application{ID: "pa", Name: "Partner Analytics", LaunchURL: "https://portal.example/login", RequireMFA: true, Consent: store.ConsentSkip, CreatedAt: s.Now()}
 		errs := []error{
-			s.store.CreateApplication(ctx, app),
-			s.store.CreateClient(ctx, store.Client{ID: "c", ApplicationID: "pa", CreatedAt: s.now()}),
+			s.Store.CreateApplication(ctx, app),
+			s.Store.CreateClient(ctx, store.Client{ID: "c", ApplicationID: "pa", CreatedAt: s.Now()}),
 		}
 		for _, name := range []string{"ann", "ben", "zoe"} {
 			errs = append(errs,
-				s.store.CreateAccount(ctx, store.Account{ID: name, UserName: name, State: store.AccountActive, CreatedAt: s.now()}),
-				s.store.AddAuthenticator(ctx, store.Authenticator{ID: name, AccountID: name, Kind: "totp", CreatedAt: s.now()}))
+				s.Store.CreateAccount(ctx, store.Account{ID: name, UserName: name, State: store.AccountActive, CreatedAt: s.Now()}),
+				s.Store.AddAuthenticator(ctx, store.Authenticator{ID: name, AccountID: name, Kind: "totp", CreatedAt: s.Now()}))
 		}
 		return errors.Join(errs...)
 	})
@@ -274,10 +214,10 @@ func TestSignInThenSingleSignOn(t *testing.T) {
 		t.Errorf("the portal got %q, want its state", p.body)
 	}
 	p := b.at(b.get("/authorize?state=s2"), "/portal")
-	if !strings.Contains(p.body, "state=s2") || len(s.issued) != 2 || s.issued[0].SessionID != s.issued[1].SessionID {
-		t.Errorf("second portal: %q, issued %+v", p.body, s.issued)
+	if !strings.Contains(p.body, "state=s2") || len(s.Issued) != 2 || s.Issued[0].SessionID != s.Issued[1].SessionID {
+		t.Errorf("second portal: %q, issued %+v", p.body, s.Issued)
 	}
-	if got := s.issued[0]; got.AccountID != "ann" || got.ACR != flow.ACRMulti || !slices.Equal(got.AMR, []string{"pwd", "otp", "mfa"}) {
+	if got := s.Issued[0]; got.AccountID != "ann" || got.ACR != flow.ACRMulti || !slices.Equal(got.AMR, []string{"pwd", "otp", "mfa"}) {
 		t.Errorf("issued %+v", got)
 	}
 }
@@ -298,7 +238,7 @@ func TestNobodyIsSignedInBeforeTheSecondFactor(t *testing.T) {
 			t.Errorf("%s led to the portal", path)
 		}
 	}
-	if len(s.issued) != 0 {
+	if len(s.Issued) != 0 {
 		t.Error("a code was issued")
 	}
 }
@@ -334,7 +274,7 @@ func TestExpiredPageLeadsToItsPortal(t *testing.T) {
 	s := newHouse(t)
 	b := s.browser(t)
 	login := b.get("/authorize")
-	s.pass(61 * time.Minute)
+	s.Pass(61 * time.Minute)
 	p := b.post(login.url, "username", "ann")
 	if p.status != http.StatusGone || !strings.Contains(p.body, "https://portal.example/login") {
 		t.Errorf("%d %s", p.status, p.body)
@@ -377,7 +317,7 @@ func TestInteractionOfAnotherBrowserIsNotAccepted(t *testing.T) {
 
 func TestSigningOutEndsPendingInteractionsToo(t *testing.T) {
 	s := newHouse(t)
-	if _, err := s.store.PublishTerms(t.Context(), store.TermsVersion{ApplicationID: "pa", Title: "T", Markdown: "m", Hash: "h", PublishedAt: s.now()}); err != nil {
+	if _, err := s.Store.PublishTerms(t.Context(), store.TermsVersion{ApplicationID: "pa", Title: "T", Markdown: "m", Hash: "h", PublishedAt: s.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	b := s.browser(t)
@@ -404,8 +344,8 @@ func TestEndedSessionsAndDisabledAccountsStopAtOnce(t *testing.T) {
 	half := s.browser(t)
 	p := half.get("/authorize")
 	p = half.at(half.post(p.url, "username", "ann"), "/mfa/challenge")
-	s.pass(time.Second)
-	if _, err := s.store.UpdateAccount(t.Context(), "ann", func(a *store.Account) error { a.NotBefore = s.now(); return nil }); err != nil {
+	s.Pass(time.Second)
+	if _, err := s.Store.UpdateAccount(t.Context(), "ann", func(a *store.Account) error { a.NotBefore = s.Now(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.at(b.get("/authorize"), "/login")
@@ -420,8 +360,8 @@ func TestInteractionIsConsumedOnce(t *testing.T) {
 	s := newHouse(t)
 	b := s.browser(t)
 	b.signIn("ann")
-	issued := len(s.issued)
-	s.pass(time.Second)
+	issued := len(s.Issued)
+	s.Pass(time.Second)
 	// prompt=select_account keeps an interaction although there is a session.
 	p := b.at(b.get("/authorize?prompt=select_account"), "/login")
 	var wg sync.WaitGroup
@@ -457,8 +397,8 @@ func TestInteractionIsConsumedOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if portals.Load() != 1 || others.Load() != 31 || len(s.issued) != issued+1 {
-		t.Errorf("%d codes, %d clean refusals, %d issued", portals.Load(), others.Load(), len(s.issued)-issued)
+	if portals.Load() != 1 || others.Load() != 31 || len(s.Issued) != issued+1 {
+		t.Errorf("%d codes, %d clean refusals, %d issued", portals.Load(), others.Load(), len(s.Issued)-issued)
 	}
 }
 
@@ -520,7 +460,7 @@ func TestNoAccessIsSaidWithTwoWaysOn(t *testing.T) {
 func TestSessionOfAPasswordStepsUpWithACode(t *testing.T) {
 	s := newHouse(t)
 	require := func(mfa bool) {
-		if _, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.RequireMFA = mfa; return nil }); err != nil {
+		if _, err := s.Store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { a.RequireMFA = mfa; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -529,10 +469,10 @@ func TestSessionOfAPasswordStepsUpWithACode(t *testing.T) {
 	p := b.get("/authorize")
 	b.at(b.post(p.url, "username", "ann"), "/portal")
 	require(true)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	p = b.at(b.get("/authorize"), "/mfa/challenge")
 	b.at(b.post(p.url, "code", "right"), "/portal")
-	if first, second := s.issued[0], s.issued[1]; first.SessionID != second.SessionID || second.ACR != flow.ACRMulti || !second.AuthTime.After(first.AuthTime) {
+	if first, second := s.Issued[0], s.Issued[1]; first.SessionID != second.SessionID || second.ACR != flow.ACRMulti || !second.AuthTime.After(first.AuthTime) {
 		t.Errorf("issued %+v, then %+v", first, second)
 	}
 }
@@ -543,14 +483,14 @@ func TestFactorProvedDuringAResetDoesNotCount(t *testing.T) {
 	b := s.browser(t)
 	p := b.get("/authorize")
 	p = b.at(b.post(p.url, "username", "ann"), "/mfa/challenge")
-	s.pass(time.Second)
+	s.Pass(time.Second)
 	s.during = func() {
-		if _, err := s.store.UpdateAccount(context.Background(), "ann", func(a *store.Account) error { a.NotBefore = s.now().Add(time.Second); return nil }); err != nil {
+		if _, err := s.Store.UpdateAccount(context.Background(), "ann", func(a *store.Account) error { a.NotBefore = s.Now().Add(time.Second); return nil }); err != nil {
 			t.Error(err)
 		}
 	}
 	b.at(b.post(p.url, "code", "right"), "/login")
-	if len(s.issued) != 0 {
+	if len(s.Issued) != 0 {
 		t.Error("a code was issued")
 	}
 }
@@ -561,8 +501,8 @@ func TestInteractionsOfBeforeARestoreAreOver(t *testing.T) {
 	s := newHouse(t)
 	b := s.browser(t)
 	p := b.get("/authorize")
-	s.pass(time.Minute)
-	if err := s.store.SetMeta(t.Context(), store.MetaRestored, s.now().Format(time.RFC3339Nano)); err != nil {
+	s.Pass(time.Minute)
+	if err := s.Store.SetMeta(t.Context(), store.MetaRestored, s.Now().Format(time.RFC3339Nano)); err != nil {
 		t.Fatal(err)
 	}
 	s.restart(t)
@@ -578,7 +518,7 @@ func TestBrowserKeepsFewPendingInteractions(t *testing.T) {
 	var last page
 	for range 20 {
 		last = b.at(b.get("/authorize"), "/login")
-		s.pass(time.Second)
+		s.Pass(time.Second)
 	}
 	base, _ := url.Parse(s.URL)
 	if n := len(b.Jar.Cookies(base)); n > 8 {

@@ -28,7 +28,7 @@ func TestALinkBeginsASignInAtThePortal(t *testing.T) {
 	}
 	register := func(change func(*store.Client)) {
 		t.Helper()
-		_, err := s.store.UpdateClient(t.Context(), "c", func(c *store.Client) error {
+		_, err := s.Store.UpdateClient(t.Context(), "c", func(c *store.Client) error {
 			c.Disabled, c.Settings = false, map[string]any{"initiate_login_uri": "https://portal.example/start?tenant=1&iss=https://evil.example"}
 			change(c)
 			return nil
@@ -39,7 +39,7 @@ func TestALinkBeginsASignInAtThePortal(t *testing.T) {
 	}
 	change := func(do func(*store.Application)) {
 		t.Helper()
-		if _, err := s.store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { do(a); return nil }); err != nil {
+		if _, err := s.Store.UpdateApplication(t.Context(), "pa", func(a *store.Application) error { do(a); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,13 +14,13 @@ import (
 func (s *house) hold(t *testing.T, sessionID string) {
 	t.Helper()
 	ctx := t.Context()
-	_, err := s.store.UpdateClient(ctx, "c", func(c *store.Client) error {
+	_, err := s.Store.UpdateClient(ctx, "c", func(c *store.Client) error {
 		c.Settings = map[string]any{"backchannel_logout_uri": "https://portal.example/logout"}
 		return nil
 	})
-	err = errors.Join(err, s.store.CreateGrant(ctx, store.Grant{
+	err = errors.Join(err, s.Store.CreateGrant(ctx, store.Grant{
 		ID: "g-" + sessionID, ClientID: "c", ApplicationID: "pa", AccountID: "ann", SessionID: sessionID,
-		CreatedAt: s.now(), ExpiresAt: s.now().Add(time.Hour),
+		CreatedAt: s.Now(), ExpiresAt: s.Now().Add(time.Hour),
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func (s *house) hold(t *testing.T, sessionID string) {
 
 func (s *house) notices(t *testing.T) []store.Notice {
 	t.Helper()
-	rows, _, err := s.store.PendingNotices(t.Context(), store.Page{})
+	rows, _, err := s.Store.PendingNotices(t.Context(), store.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func TestSigningOutTellsTheClientsOfTheSession(t *testing.T) {
 	s := newHouse(t)
 	b := s.browser(t)
 	b.signIn("ann")
-	sid := s.issued[0].SessionID
+	sid := s.Issued[0].SessionID
 	s.hold(t, sid)
 	b.get("/out")
 	got := s.notices(t)
-	if len(got) != 1 || got[0].ClientID != "c" || got[0].AccountID != "ann" || got[0].SessionID != sid || !got[0].NextAttempt.Equal(s.now()) {
+	if len(got) != 1 || got[0].ClientID != "c" || got[0].AccountID != "ann" || got[0].SessionID != sid || !got[0].NextAttempt.Equal(s.Now()) {
 		t.Errorf("notices %+v", got)
 	}
 	b.get("/out")
@@ -59,9 +59,9 @@ func TestSwitchingTheAccountTellsTheClientsOfTheSession(t *testing.T) {
 	s := newHouse(t)
 	b := s.browser(t)
 	b.signIn("ann")
-	sid := s.issued[0].SessionID
+	sid := s.Issued[0].SessionID
 	s.hold(t, sid)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	p := b.at(b.get("/authorize?prompt=select_account"), "/login")
 	b.at(b.post(&url.URL{Scheme: "http", Host: p.url.Host, Path: "/switch", RawQuery: p.url.RawQuery}), "/login")
 	if got := s.notices(t); len(got) != 1 || got[0].SessionID != sid {
@@ -73,9 +73,9 @@ func TestASignInAsSomebodyElseTellsTheClientsOfTheOldSession(t *testing.T) {
 	s := newHouse(t)
 	b := s.browser(t)
 	b.signIn("ann")
-	sid := s.issued[0].SessionID
+	sid := s.Issued[0].SessionID
 	s.hold(t, sid)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	p := b.at(b.get("/authorize?prompt=login"), "/login")
 	p = b.at(b.post(p.url, "username", "ben"), "/mfa/challenge")
 	b.at(b.post(p.url, "code", "right"), "/portal")

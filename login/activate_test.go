@@ -60,8 +60,8 @@ func TestActivationWithoutASecondFactorEndsAtThePortal(t *testing.T) {
 	if !end.at("/activated") || !end.has("go-to-portal") {
 		t.Fatalf("at %s: %s", end.path, end.text())
 	}
-	held, err := s.store.AssignmentsOf(t.Context(), ann.ID, "plain")
-	s.must(err)
+	held, err := s.Store.AssignmentsOf(t.Context(), ann.ID, "plain")
+	s.Must(err)
 	if got := s.account(ann.ID); got.State != store.AccountActive || held[0].State != store.AssignmentActive {
 		t.Errorf("%s with %+v", got.State, held)
 	}
@@ -113,7 +113,7 @@ func TestOf32ActivationsOneWins(t *testing.T) {
 func TestADeadLinkOffersAFreshOne(t *testing.T) {
 	s := newHouse(t)
 	path, _ := s.invite("ann@acme.example", "pa")
-	s.pass(8 * 24 * time.Hour)
+	s.Pass(8 * 24 * time.Hour)
 	b := s.browser()
 	dead := b.get(path)
 	if dead.status != http.StatusGone || dead.has("new_password") || !dead.says("too old") || !dead.says("a•••@acme.example") || dead.says("ann@acme.example") || !dead.has("resend-link") {
@@ -148,7 +148,7 @@ func TestADeadLinkOffersAFreshOne(t *testing.T) {
 func TestAWithdrawnInvitationSendsNothing(t *testing.T) {
 	s := newHouse(t)
 	path, ann := s.invite("ann@acme.example", "pa")
-	s.must(s.store.RemoveAssignment(t.Context(), store.Assignment{AccountID: ann.ID, ApplicationID: "pa"}))
+	s.Must(s.Store.RemoveAssignment(t.Context(), store.Assignment{AccountID: ann.ID, ApplicationID: "pa"}))
 	b := s.browser()
 	_, secret, _ := strings.Cut(path, "token=")
 	for _, page := range []answer{b.get(path), b.post(path, "new_password", goodPassword), b.post("/activate/resend", "token", secret)} {
@@ -176,8 +176,8 @@ func TestAnInvitationOfSomebodyWithAPasswordLeadsToTheSignIn(t *testing.T) {
 	if end := b.signIn(page, "ann@acme.example", goodPassword); !end.at("/activated") {
 		t.Fatalf("at %s: %s", end.path, end.text())
 	}
-	held, err := s.store.AssignmentsOf(t.Context(), ann.ID, "plain")
-	s.must(err)
+	held, err := s.Store.AssignmentsOf(t.Context(), ann.ID, "plain")
+	s.Must(err)
 	if held[0].State != store.AssignmentActive || !s.account(ann.ID).EmailVerified {
 		t.Errorf("access %+v", held)
 	}
@@ -191,23 +191,23 @@ func TestASignedInMemberAcceptsWithAButton(t *testing.T) {
 	s.member("ann@acme.example", "pa")
 	s.application("other", "Other Portal", false)
 	path, ann := s.invite("ann@acme.example", "plain")
-	s.must(s.store.PutAssignment(t.Context(), store.Assignment{AccountID: ann.ID, ApplicationID: "other", State: store.AssignmentActive}))
+	s.Must(s.Store.PutAssignment(t.Context(), store.Assignment{AccountID: ann.ID, ApplicationID: "other", State: store.AssignmentActive}))
 	b := s.browser()
 	b.signIn(b.get("/authorize?app=other"), "ann@acme.example", goodPassword)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	page := b.get(path)
 	if !page.has("continue-as") {
 		t.Fatalf("at %s: %s", page.path, page.text())
 	}
-	inv, err := s.store.InvitationsOf(t.Context(), ann.ID)
-	s.must(err)
+	inv, err := s.Store.InvitationsOf(t.Context(), ann.ID)
+	s.Must(err)
 	if !inv[0].UsedAt.IsZero() {
 		t.Fatal("opening the link used it up")
 	}
 	if end := b.post(page.path, "continue", "1"); !end.at("/activated") {
 		t.Errorf("at %s: %s", end.path, end.text())
 	}
-	if inv, err = s.store.InvitationsOf(t.Context(), ann.ID); err != nil || inv[0].UsedAt.IsZero() {
+	if inv, err = s.Store.InvitationsOf(t.Context(), ann.ID); err != nil || inv[0].UsedAt.IsZero() {
 		t.Errorf("not used up: %+v, %v", inv, err)
 	}
 }
@@ -218,7 +218,7 @@ func TestSomebodyElsesSessionDoesNotAccept(t *testing.T) {
 	s.member("ann@acme.example")
 	b := s.browser()
 	b.signIn(b.get("/authorize?app=plain"), "bob@acme.example", goodPassword)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	path, ann := s.invite("ann@acme.example", "plain")
 	page := b.get(path)
 	if !page.at("/login") || page.has("continue-as") {
@@ -228,8 +228,8 @@ func TestSomebodyElsesSessionDoesNotAccept(t *testing.T) {
 		t.Errorf("bob went on at %s", refused.path)
 	}
 	b.signIn(page, "bob@acme.example", goodPassword)
-	inv, err := s.store.InvitationsOf(t.Context(), ann.ID)
-	s.must(err)
+	inv, err := s.Store.InvitationsOf(t.Context(), ann.ID)
+	s.Must(err)
 	if !inv[0].UsedAt.IsZero() {
 		t.Error("bob used up ann's invitation")
 	}
@@ -250,7 +250,7 @@ func TestADeadInvitationKeepsNobodyOut(t *testing.T) {
 
 func TestAUsedLinkWithoutAPortalAddressStillLeadsOn(t *testing.T) {
 	s := newHouse(t)
-	s.must(s.store.CreateApplication(t.Context(), store.Application{ID: "bare", Name: "Bare Portal", Access: store.AccessAssigned}))
+	s.Must(s.Store.CreateApplication(t.Context(), store.Application{ID: "bare", Name: "Bare Portal", Access: store.AccessAssigned}))
 	path, _ := s.invite("ann@acme.example", "bare")
 	s.browser().post(path, "new_password", goodPassword)
 	b := s.browser()
@@ -270,7 +270,7 @@ func TestAnInvitationNamesTheInviter(t *testing.T) {
 	out, err := s.people.Invite(t.Context(), account.Invite{
 		Email: "ann@acme.example", ApplicationID: "pa", By: boss.ID, Profile: map[string]any{"name": "<b>Ann</b>"},
 	})
-	s.must(err)
+	s.Must(err)
 	if mail := s.lastLetter("ann@acme.example").mail.(templates.InvitationMail); mail.InvitedBy != "boss@acme.example" {
 		t.Errorf("mail %+v", mail)
 	}

@@ -23,8 +23,8 @@ func TestSignInLeadsOn(t *testing.T) {
 	if page.status != 200 || !page.has("username") || !page.has("password") || !page.has("login-submit") || !page.has("forgot-password") {
 		t.Fatalf("login page: %d %s", page.status, page.text())
 	}
-	if end := b.signIn(page, " ann@acme.example ", goodPassword); !end.at("/portal") || s.issued[0].AccountID != ann.ID || s.issued[0].ACR != flow.ACRPassword {
-		t.Fatalf("ended at %s with %+v", end.path, s.issued)
+	if end := b.signIn(page, " ann@acme.example ", goodPassword); !end.at("/portal") || s.Issued[0].AccountID != ann.ID || s.Issued[0].ACR != flow.ACRPassword {
+		t.Fatalf("ended at %s with %+v", end.path, s.Issued)
 	}
 	// A second application that asks more gets its second factor, and no
 	// password again.
@@ -40,7 +40,7 @@ func TestRefusedPasswordsReadAlike(t *testing.T) {
 	s := newHouse(t)
 	s.member("ann@acme.example", "plain")
 	disabled := s.member("dan@acme.example", "plain")
-	s.must(s.people.Disable(t.Context(), disabled.ID, account.Operator))
+	s.Must(s.people.Disable(t.Context(), disabled.ID, account.Operator))
 	s.invite("new@acme.example", "plain")
 	var first string
 	for _, name := range []string{"ann@acme.example", "nil@acme.example", "dan@acme.example", "new@acme.example"} {
@@ -88,7 +88,7 @@ func TestTooManyGuessesWait(t *testing.T) {
 	if end := known.signIn(known.get("/authorize?app=plain&prompt=login"), "ann@acme.example", goodPassword); !end.at("/portal") {
 		t.Errorf("her own browser: %d %s", end.status, end.text())
 	}
-	s.pass(15 * time.Second)
+	s.Pass(15 * time.Second)
 	if end := b.signIn(page, "ann@acme.example", goodPassword); !end.at("/portal") {
 		t.Errorf("after the wait: %d %s", end.status, end.text())
 	}
@@ -134,10 +134,10 @@ func TestContinueNeedsASessionThatCounts(t *testing.T) {
 	}
 	b.signIn(page, "ann@acme.example", goodPassword)
 	page = b.get("/authorize?app=plain&prompt=select_account")
-	s.pass(time.Second)
-	s.must(s.people.EndSessions(t.Context(), ann.ID, account.Operator))
-	if refused := b.post(page.path, "continue", "1"); !refused.at("/login") || len(s.issued) != 1 {
-		t.Errorf("with an ended session: at %s, %d codes", refused.path, len(s.issued))
+	s.Pass(time.Second)
+	s.Must(s.people.EndSessions(t.Context(), ann.ID, account.Operator))
+	if refused := b.post(page.path, "continue", "1"); !refused.at("/login") || len(s.Issued) != 1 {
+		t.Errorf("with an ended session: at %s, %d codes", refused.path, len(s.Issued))
 	}
 }
 
@@ -145,9 +145,9 @@ func TestAWeakHashIsReplacedBySigningIn(t *testing.T) {
 	s := newHouse(t)
 	ann := s.member("ann@acme.example", "plain")
 	weak, err := bcrypt.GenerateFromPassword([]byte(goodPassword), 8)
-	s.must(err)
-	_, err = s.store.UpdateAccount(t.Context(), ann.ID, func(a *store.Account) error { a.PasswordHash = string(weak); return nil })
-	s.must(err)
+	s.Must(err)
+	_, err = s.Store.UpdateAccount(t.Context(), ann.ID, func(a *store.Account) error { a.PasswordHash = string(weak); return nil })
+	s.Must(err)
 	b := s.browser()
 	if end := b.signIn(b.get("/authorize?app=plain"), "ann@acme.example", goodPassword); !end.at("/portal") {
 		t.Fatalf("at %s", end.path)
@@ -199,7 +199,7 @@ func TestBadInputIsAClearRefusal(t *testing.T) {
 		}
 	}
 	json, err := http.NewRequest(http.MethodPost, s.URL+login, strings.NewReader(`{"username":"ann"}`))
-	s.must(err)
+	s.Must(err)
 	json.Header.Set("Content-Type", "application/json")
 	if page := b.do(json); page.status != http.StatusUnsupportedMediaType {
 		t.Errorf("JSON: %d", page.status)

@@ -43,7 +43,7 @@ func TestAForgottenPasswordReturnsToThePortal(t *testing.T) {
 		t.Errorf("%d %s", page.status, page.text())
 	}
 	s.letters()
-	if end := b.post(path, "new_password", newPassword); !end.at("/portal") || len(s.issued) != 1 || s.issued[0].AccountID != ann.ID {
+	if end := b.post(path, "new_password", newPassword); !end.at("/portal") || len(s.Issued) != 1 || s.Issued[0].AccountID != ann.ID {
 		t.Fatalf("at %s: %s", end.path, end.text())
 	}
 	s.lastLetter("ann@acme.example") // tells her
@@ -64,13 +64,13 @@ func TestAForgottenPasswordReturnsToThePortal(t *testing.T) {
 func TestAResetNeverSkipsTheSecondFactor(t *testing.T) {
 	s := newHouse(t)
 	ann := s.member("ann@acme.example", "pa")
-	s.must(s.store.AddAuthenticator(t.Context(), store.Authenticator{ID: seal.RandomID(), AccountID: ann.ID, Kind: "totp"}))
+	s.Must(s.Store.AddAuthenticator(t.Context(), store.Authenticator{ID: seal.RandomID(), AccountID: ann.ID, Kind: "totp"}))
 	b := s.browser()
 	path := b.forgot(b.get("/authorize?app=pa"), "ann@acme.example")
-	if end := b.post(path, "new_password", newPassword); !end.at("/mfa/challenge") || len(s.issued) != 0 {
-		t.Errorf("at %s with %d codes", end.path, len(s.issued))
+	if end := b.post(path, "new_password", newPassword); !end.at("/mfa/challenge") || len(s.Issued) != 0 {
+		t.Errorf("at %s with %d codes", end.path, len(s.Issued))
 	}
-	if bound, err := s.store.AuthenticatorsOf(t.Context(), ann.ID); err != nil || len(bound) != 1 {
+	if bound, err := s.Store.AuthenticatorsOf(t.Context(), ann.ID); err != nil || len(bound) != 1 {
 		t.Errorf("authenticators %+v, %v", bound, err)
 	}
 }
@@ -95,7 +95,7 @@ func TestAResetEndsOtherSessions(t *testing.T) {
 	s.member("ann@acme.example", "plain")
 	thief := s.browser()
 	thief.signIn(thief.get("/authorize?app=plain"), "ann@acme.example", goodPassword)
-	s.pass(time.Second)
+	s.Pass(time.Second)
 	b := s.browser()
 	path := b.forgot(b.get("/authorize?app=plain"), "ann@acme.example")
 	b.post(path, "new_password", newPassword)
@@ -177,7 +177,7 @@ func TestDeadResetLinksOfferAnother(t *testing.T) {
 	if page := b.get(first); page.status != http.StatusGone || !page.says("A newer link replaced it") || !page.has("forgot-password") {
 		t.Errorf("%d %s", page.status, page.text())
 	}
-	s.pass(2 * time.Hour)
+	s.Pass(2 * time.Hour)
 	for _, page := range []answer{b.get(second), b.post(second, "new_password", newPassword)} {
 		if page.status != http.StatusGone || !page.says("too old") || !page.has("forgot-password") || page.has("new_password") {
 			t.Errorf("%d %s", page.status, page.text())

@@ -6,26 +6,20 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"anteroom/access"
 	"anteroom/account"
 	"anteroom/flow"
-	"anteroom/internal/rar"
+	"anteroom/flow/flowtest"
 	"anteroom/internal/seal"
-	"anteroom/internal/web"
 	"anteroom/login"
 	"anteroom/store"
-	"anteroom/store/bolt"
 	"anteroom/templates"
 )
 
@@ -34,30 +28,15 @@ const goodPassword = "velvet marmot kiln"
 // house is this room over a real hub, a real file and real HTTP. The second
 // factor belongs to another room: its pages only say their name.
 type house struct {
-	*testing.T
-	*httptest.Server
-	hub    *flow.Hub
+	*flowtest.House
 	people *account.Accounts
-	store  *bolt.Store
-	clock  atomic.Int64
 	mu     sync.Mutex
 	sent   []letter
-	issued []flow.Authentication
 }
 
 type letter struct {
 	to, link string
 	mail     templates.Mail
-}
-
-func (s *house) now() time.Time       { return time.UnixMicro(s.clock.Load()).UTC() }
-func (s *house) pass(d time.Duration) { s.clock.Add(d.Microseconds()) }
-
-func (s *house) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
 }
 
 // Enqueue is the outbox.
@@ -83,64 +62,31 @@ func (s *house) letters() []letter {
 	return all
 }
 
-// Issue and Refuse are the engine.
-func (s *house) Issue(_ context.Context, in flow.Interaction, a flow.Authentication, _ []string) (flow.Answer, error) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.issued = append(s.issued, a)
-		s.mu.Unlock()
-		http.Redirect(w, r, "/portal?code="+in.ID, http.StatusSeeOther)
-	}, nil
-}
-
-func (s *house) Details(context.Context, flow.Interaction) (rar.Details, error) { return nil, nil }
-
-func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/portal?error="+e.Code, http.StatusSeeOther)
-	}, nil
-}
-
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	s := &house{T: t}
-	s.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
-	var err error
-	s.store, err = bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{})
-	s.must(err)
-	t.Cleanup(func() { _ = s.store.Close() })
-	keys, err := seal.New(make([]byte, seal.KeySize))
-	s.must(err)
-	pages, err := templates.NewRenderer()
-	s.must(err)
-	quiet := slog.New(slog.DiscardHandler)
-	mux := http.NewServeMux()
-	s.Server = httptest.NewServer((&web.Wear{Log: quiet}).Handler(mux))
-	t.Cleanup(s.Close)
-	control := &access.Control{Store: s.store}
-	s.hub, err = flow.New(flow.Options{
-		Issuer: s.URL, Store: s.store, Seal: keys, Pages: pages, Now: s.now, MayEnter: control.MayEnter,
-	})
-	s.must(err)
-	s.hub.Engine = s
-	s.people = &account.Accounts{
-		Store: s.store, Seal: keys, Outbox: s, Hasher: account.NewHasher(2), Issuer: s.URL, Now: s.now, Log: quiet,
-		Throttle: &account.Throttle{Failures: s.store, Now: s.now}, Floor: time.Millisecond,
+	s := &house{}
+	mayEnter := func(ctx context.Context, a store.Account, app store.Application) (bool, error) {
+		return (&access.Control{Store: s.Store}).MayEnter(ctx, a, app)
 	}
-	s.routes(mux, &web.Edge{Pages: pages, Log: quiet}, pages)
+	s.House = flowtest.New(t, flowtest.Options{MayEnter: mayEnter})
+	s.people = &account.Accounts{
+		Store: s.Store, Seal: s.Seal, Outbox: s, Hasher: account.NewHasher(2), Issuer: s.URL, Now: s.Now, Log: slog.New(slog.DiscardHandler),
+		Throttle: &account.Throttle{Failures: s.Store, Now: s.Now}, Floor: time.Millisecond,
+	}
+	s.routes()
 	s.application("pa", "Partner Analytics", true)
 	s.application("plain", "Plain Portal", false)
 	return s
 }
 
-func (s *house) routes(mux *http.ServeMux, edge *web.Edge, pages *templates.Renderer) {
-	page := func(pattern string, h web.Handler) { mux.Handle(pattern, edge.Handle(h)) }
-	in := &login.Login{Hub: s.hub, Accounts: s.people, Pages: pages, Now: s.now}
-	activate := &login.Activate{Hub: s.hub, Accounts: s.people, Pages: pages, Now: s.now}
-	forgot := &login.Forgot{Hub: s.hub, Accounts: s.people, Pages: pages}
-	reset := &login.Reset{Hub: s.hub, Accounts: s.people, Pages: pages, Now: s.now}
-	page("GET /login", s.hub.Require(flow.StepLogin, in.Show))
-	page("POST /login", s.hub.Require(flow.StepLogin, in.Submit))
+func (s *house) routes() {
+	page, pages := s.Page, s.Pages
+	in := &login.Login{Hub: s.Hub, Accounts: s.people, Pages: pages, Now: s.Now}
+	activate := &login.Activate{Hub: s.Hub, Accounts: s.people, Pages: pages, Now: s.Now}
+	forgot := &login.Forgot{Hub: s.Hub, Accounts: s.people, Pages: pages}
+	reset := &login.Reset{Hub: s.Hub, Accounts: s.people, Pages: pages, Now: s.Now}
+	page("GET /login", s.Hub.Require(flow.StepLogin, in.Show))
+	page("POST /login", s.Hub.Require(flow.StepLogin, in.Submit))
 	page("GET /activate", activate.Show)
 	page("POST /activate", activate.Submit)
 	page("POST /activate/resend", activate.Resend)
@@ -148,17 +94,17 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge, pages *templates.Rend
 	page("POST /forgot", forgot.Submit)
 	page("GET /reset", reset.Show)
 	page("POST /reset", reset.Submit)
-	page("GET /continue", s.hub.Continue)
-	page("GET /activated", s.hub.Activated)
-	page("GET /signin", s.hub.SignIn)
-	page("GET /{$}", s.hub.Home)
+	page("GET /continue", s.Hub.Continue)
+	page("GET /activated", s.Hub.Activated)
+	page("GET /signin", s.Hub.SignIn)
+	page("GET /{$}", s.Hub.Home)
 	for _, step := range []flow.Step{flow.StepEnroll, flow.StepChallenge, flow.StepTerms} {
-		page("GET "+string(step), s.hub.Require(step, func(w http.ResponseWriter, _ *http.Request) error {
+		page("GET "+string(step), s.Hub.Require(step, func(w http.ResponseWriter, _ *http.Request) error {
 			_, err := fmt.Fprintf(w, "step %s", step)
 			return err
 		}))
 	}
-	mux.HandleFunc("GET /portal", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "portal") })
+	s.Mux.HandleFunc("GET /portal", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "portal") })
 	page("GET /authorize", func(w http.ResponseWriter, r *http.Request) error {
 		q := r.URL.Query()
 		ask := flow.Ask{LoginHint: q.Get("login_hint")}
@@ -166,29 +112,29 @@ func (s *house) routes(mux *http.ServeMux, edge *web.Edge, pages *templates.Rend
 			ask.Prompt = []string{prompt}
 		}
 		app := q.Get("app")
-		return s.hub.Authorize(w, r, flow.Request{ClientID: app + "-client", ApplicationID: app, Ask: ask})
+		return s.Hub.Authorize(w, r, flow.Request{ClientID: app + "-client", ApplicationID: app, Ask: ask})
 	})
 }
 
 func (s *house) application(id, name string, mfa bool) {
 	s.Helper()
 	ctx := s.Context()
-	s.must(s.store.CreateApplication(ctx, store.Application{
+	s.Must(s.Store.CreateApplication(ctx, store.Application{
 		ID: id, Name: name, RequireMFA: mfa, Access: store.AccessAssigned, Consent: store.ConsentSkip,
 		LaunchURL: s.URL + "/portal?launch=" + id,
 	}))
-	s.must(s.store.CreateClient(ctx, store.Client{ID: id + "-client", ApplicationID: id}))
+	s.Must(s.Store.CreateClient(ctx, store.Client{ID: id + "-client", ApplicationID: id}))
 }
 
 // member is an active account with goodPassword and access to the applications.
 func (s *house) member(email string, apps ...string) store.Account {
 	s.Helper()
 	hash, err := s.people.Hasher.Hash(s.Context(), goodPassword)
-	s.must(err)
+	s.Must(err)
 	a := store.Account{ID: seal.RandomID(), UserName: email, Email: email, State: store.AccountActive, PasswordHash: hash}
-	s.must(s.store.CreateAccount(s.Context(), a))
+	s.Must(s.Store.CreateAccount(s.Context(), a))
 	for _, app := range apps {
-		s.must(s.store.PutAssignment(s.Context(), store.Assignment{AccountID: a.ID, ApplicationID: app, State: store.AssignmentActive}))
+		s.Must(s.Store.PutAssignment(s.Context(), store.Assignment{AccountID: a.ID, ApplicationID: app, State: store.AssignmentActive}))
 	}
 	return a
 }
@@ -197,7 +143,7 @@ func (s *house) member(email string, apps ...string) store.Account {
 func (s *house) invite(email, app string) (path string, acct store.Account) {
 	s.Helper()
 	out, err := s.people.Invite(s.Context(), account.Invite{Email: email, ApplicationID: app, By: account.Operator})
-	s.must(err)
+	s.Must(err)
 	return s.path(s.lastLetter(email).link), out.Account
 }
 
@@ -221,8 +167,8 @@ func (s *house) lastLetter(to string) letter {
 
 func (s *house) account(id string) store.Account {
 	s.Helper()
-	a, err := s.store.Account(s.Context(), id)
-	s.must(err)
+	a, err := s.Store.Account(s.Context(), id)
+	s.Must(err)
 	return a
 }
 
@@ -233,9 +179,7 @@ type browser struct {
 }
 
 func (s *house) browser() *browser {
-	jar, err := cookiejar.New(nil)
-	s.must(err)
-	return &browser{s: s, client: &http.Client{Jar: jar}}
+	return &browser{s: s, client: &http.Client{Jar: s.Jar()}}
 }
 
 // answer is the page at which a request ended.
@@ -249,10 +193,10 @@ type answer struct {
 func (b *browser) do(r *http.Request) answer {
 	b.s.Helper()
 	res, err := b.client.Do(r)
-	b.s.must(err)
+	b.s.Must(err)
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
-	b.s.must(err)
+	b.s.Must(err)
 	if res.StatusCode >= 500 && res.StatusCode != http.StatusServiceUnavailable {
 		b.s.Errorf("%s %s: status %d", r.Method, r.URL, res.StatusCode)
 	}
@@ -262,7 +206,7 @@ func (b *browser) do(r *http.Request) answer {
 func (b *browser) get(path string) answer {
 	b.s.Helper()
 	r, err := http.NewRequest(http.MethodGet, b.s.URL+path, nil)
-	b.s.must(err)
+	b.s.Must(err)
 	return b.do(r)
 }
 
@@ -278,7 +222,7 @@ func (b *browser) post(path string, fields ...string) answer {
 func (b *browser) postBody(path, body string) answer {
 	b.s.Helper()
 	r, err := http.NewRequest(http.MethodPost, b.s.URL+path, strings.NewReader(body))
-	b.s.must(err)
+	b.s.Must(err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return b.do(r)
 }
@@ -289,7 +233,7 @@ func (b *browser) signIn(at answer, user, password string) answer {
 	if !strings.HasPrefix(at.path, "/login?i=") {
 		b.s.Fatalf("at %s, want /login", at.path)
 	}
-	defer b.s.pass(time.Second) // what comes next is later than this sign-in
+	defer b.s.Pass(time.Second) // what comes next is later than this sign-in
 	return b.post(at.path, "username", user, "password", password)
 }
 

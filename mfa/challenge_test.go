@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"anteroom/flow/flowtest"
 	"context"
 	"crypto/sha1"
 	"errors"
@@ -33,10 +34,10 @@ func TestACodeSignsInHoweverItIsTyped(t *testing.T) {
 		b := s.browser()
 		p := b.at(b.password("pa", "ann"), "/mfa/challenge")
 		b.at(b.post(p, "/mfa/challenge", "code", write(s.code(annsPhone))), "/portal")
-		if got := s.authenticators("ann")[0].LastUsedAt; !got.Equal(s.now()) {
-			t.Errorf("last used %v, want %v", got, s.now())
+		if got := s.authenticators("ann")[0].LastUsedAt; !got.Equal(s.Now()) {
+			t.Errorf("last used %v, want %v", got, s.Now())
 		}
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 	}
 }
 
@@ -70,7 +71,7 @@ func TestOneOfManyEqualCodesIsAccepted(t *testing.T) {
 		t.Errorf("%d events of replays, want one for all", got)
 	}
 	// A form sent twice locks nobody out.
-	s.pass(30 * time.Second)
+	s.Pass(30 * time.Second)
 	b = s.browser()
 	b.at(b.post(b.password("pa", "ann"), "/mfa/challenge", "code", s.code(annsPhone)), "/portal")
 }
@@ -125,9 +126,9 @@ func TestFailuresCountAcrossBrowsersFlowsAndKindsAndEndWithASuccess(t *testing.T
 	ben := s.browser()
 	ben.at(ben.post(ben.password("pa", "ben"), "/mfa/challenge", "code", s.code(bensPhone)), "/portal")
 
-	s.pass(30 * time.Second)
+	s.Pass(30 * time.Second)
 	b.at(b.post(p, "/mfa/challenge", "code", s.code(annsPhone)), "/portal")
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	b = s.browser()
 	p = b.password("pa", "ann")
 	for range 4 {
@@ -153,10 +154,10 @@ func TestRefusedCodesAreExplainedAndRecordedAndNeverAccepted(t *testing.T) {
 			if got := s.events("ann"); count(got, "second_factor.refused "+c.reason) != 1 || count(got, "session.opened") != 0 {
 				t.Errorf("events %q", got)
 			}
-			if s.last("ann") != 0 || len(s.issued) != 0 {
+			if s.last("ann") != 0 || len(s.Issued) != 0 {
 				t.Error("it was accepted")
 			}
-			f, err := s.db.Failure(context.Background(), failureKey(t, s), s.now())
+			f, err := s.Store.Failure(context.Background(), failureKey(t, s), s.Now())
 			if err != nil || f.Count != 1 {
 				t.Errorf("counted %+v, %v; want one failure", f, err)
 			}
@@ -175,8 +176,8 @@ func independent8(secret []byte, t time.Time) string {
 // that Allow reads.
 func failureKey(t *testing.T, s *house) string {
 	t.Helper()
-	spy := &spyFailures{FailureStore: s.db}
-	throttle := &account.Throttle{Failures: spy, Now: s.now}
+	spy := &spyFailures{FailureStore: s.Store}
+	throttle := &account.Throttle{Failures: spy, Now: s.Now}
 	if err := throttle.Allow(t.Context(), account.Attempt{Factor: account.FactorSecond, Account: "ann"}); err != nil {
 		t.Fatal(err)
 	}
@@ -198,10 +199,10 @@ func TestWhatADiagnosisRevealsIsSpent(t *testing.T) {
 	s := newHouse(t)
 	thief := s.browser()
 	p := thief.at(thief.password("pa", "ann"), "/mfa/challenge")
-	soon := codeAt(annsPhone, s.now().Add(5*time.Minute))
+	soon := codeAt(annsPhone, s.Now().Add(5*time.Minute))
 	thief.post(p, "/mfa/challenge", "code", soon).refused(t, 422, "five minutes ahead")
 
-	s.pass(5 * time.Minute)
+	s.Pass(5 * time.Minute)
 	if s.code(annsPhone) != soon {
 		t.Fatal("the test's own clock is wrong")
 	}
@@ -210,12 +211,12 @@ func TestWhatADiagnosisRevealsIsSpent(t *testing.T) {
 		t.Errorf("events %q, want one of the replay", s.events("ann"))
 	}
 	for _, off := range []time.Duration{-30 * time.Second, 30 * time.Second} {
-		s.pass(off)
+		s.Pass(off)
 		thief.post(p, "/mfa/challenge", "code", soon).refused(t, 422, "already")
-		s.pass(-off)
+		s.Pass(-off)
 	}
 	// The member is kept waiting for one code at most.
-	s.pass(30 * time.Second)
+	s.Pass(30 * time.Second)
 	ann := s.browser()
 	ann.at(ann.post(ann.password("pa", "ann"), "/mfa/challenge", "code", s.code(annsPhone)), "/portal")
 }
@@ -225,12 +226,12 @@ func TestNothingIsExplainedThatIsNotCounted(t *testing.T) {
 	for _, verb := range []string{"RecordFailure", "UseOnce"} {
 		t.Run(verb, func(t *testing.T) {
 			s := newHouse(t)
-			broken := &brokenStore{Store: s.db, verb: verb}
+			broken := &brokenStore{Store: s.Store, verb: verb}
 			s.room.Store = broken
-			s.room.Throttle = &account.Throttle{Failures: broken, Now: s.now}
+			s.room.Throttle = &account.Throttle{Failures: broken, Now: s.Now}
 			b := s.browser()
 			p := b.at(b.password("pa", "ann"), "/mfa/challenge")
-			got := b.post(p, "/mfa/challenge", "code", codeAt(annsPhone, s.now().Add(5*time.Minute)))
+			got := b.post(p, "/mfa/challenge", "code", codeAt(annsPhone, s.Now().Add(5*time.Minute)))
 			if got.status < 500 || strings.Contains(got.text(), "minutes ahead") {
 				t.Errorf("%d %s", got.status, got.text())
 			}
@@ -264,11 +265,11 @@ func (b *brokenStore) UseOnce(ctx context.Context, space, key string, now, until
 func TestEitherOfTwoAuthenticatorsSignsIn(t *testing.T) {
 	s := newHouse(t)
 	second := []byte("ann's tablet 20 byte")
-	s.must(s.db.AddAuthenticator(t.Context(), store.Authenticator{
-		ID: "ann-2", AccountID: "ann", Kind: "totp", CreatedAt: s.now().Add(time.Hour), Sealed: account.SealTOTP(testKeys(t), "ann", second),
+	s.Must(s.Store.AddAuthenticator(t.Context(), store.Authenticator{
+		ID: "ann-2", AccountID: "ann", Kind: "totp", CreatedAt: s.Now().Add(time.Hour), Sealed: account.SealTOTP(flowtest.Keys(t), "ann", second),
 	}))
-	s.must(s.db.AddAuthenticator(t.Context(), store.Authenticator{
-		ID: "ann-3", AccountID: "ann", Kind: "totp", CreatedAt: s.now().Add(2 * time.Hour), Sealed: []byte("damaged"),
+	s.Must(s.Store.AddAuthenticator(t.Context(), store.Authenticator{
+		ID: "ann-3", AccountID: "ann", Kind: "totp", CreatedAt: s.Now().Add(2 * time.Hour), Sealed: []byte("damaged"),
 	}))
 	for _, secret := range [][]byte{annsPhone, second} {
 		b := s.browser()
@@ -276,7 +277,7 @@ func TestEitherOfTwoAuthenticatorsSignsIn(t *testing.T) {
 		// The step belongs to the account: the other's code of this moment is spent, too.
 		b = s.browser()
 		b.post(b.password("pa", "ann"), "/mfa/challenge", "code", s.code(annsPhone)).refused(t, 422, "already")
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 	}
 }
 
@@ -285,7 +286,7 @@ func TestAnEntryThatThisBrowserShowedIsRecognised(t *testing.T) {
 	laptop, phone := s.browser(), s.browser()
 	shown := laptop.at(laptop.password("pa", "new"), "/mfa/enroll").secret(t)
 	confirmed, _ := phone.enroll(phone.password("pa", "new"))
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	p := laptop.at(laptop.password("pa", "new"), "/mfa/challenge")
 	laptop.post(p, "/mfa/challenge", "code", s.code(shown)).refused(t, 422, "This is a code of an older entry in your app: delete that entry")
 	laptop.at(laptop.post(p, "/mfa/challenge", "code", s.code(confirmed)), "/portal")
@@ -294,23 +295,23 @@ func TestAnEntryThatThisBrowserShowedIsRecognised(t *testing.T) {
 // What was accepted between a backup and its restore is forgotten by the store.
 func TestAfterARestoreNoCodeOfBeforeIsAccepted(t *testing.T) {
 	s := newHouse(t)
-	s.must(s.db.SetMeta(t.Context(), store.MetaRestored, s.now().Format(time.RFC3339)))
+	s.Must(s.Store.SetMeta(t.Context(), store.MetaRestored, s.Now().Format(time.RFC3339)))
 	b := s.browser()
 	p := b.password("pa", "ann")
 	for _, off := range []time.Duration{-30 * time.Second, 0, 30 * time.Second} {
-		b.post(p, "/mfa/challenge", "code", codeAt(annsPhone, s.now().Add(off))).refused(t, 422, "already")
+		b.post(p, "/mfa/challenge", "code", codeAt(annsPhone, s.Now().Add(off))).refused(t, 422, "already")
 	}
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	b.at(b.post(p, "/mfa/challenge", "code", s.code(annsPhone)), "/portal")
 }
 
 func TestARightCodeOfARemovedAuthenticatorLeadsOn(t *testing.T) {
 	s := newHouse(t)
-	s.room.Store = &removing{Store: s.db, s: s}
+	s.room.Store = &removing{Store: s.Store, s: s}
 	b := s.browser()
 	p := b.at(b.password("pa", "ann"), "/mfa/challenge")
 	b.at(b.post(p, "/mfa/challenge", "code", s.code(annsPhone)), "/mfa/enroll")
-	if len(s.issued) != 0 {
+	if len(s.Issued) != 0 {
 		t.Error("signed in")
 	}
 }
@@ -322,7 +323,7 @@ type removing struct {
 }
 
 func (r *removing) TouchAuthenticator(ctx context.Context, accountID, id string, at time.Time) error {
-	if err := r.s.db.RemoveAuthenticator(context.Background(), accountID, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := r.s.Store.RemoveAuthenticator(context.Background(), accountID, id); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return r.Store.TouchAuthenticator(ctx, accountID, id, at)

@@ -1,21 +1,10 @@
 package mfa
 
 import (
-	"bytes"
+	"anteroom/flow/flowtest"
 	"strings"
 	"testing"
-
-	"anteroom/internal/seal"
 )
-
-func testKeys(t testing.TB) *seal.Keyring {
-	t.Helper()
-	keys, err := seal.New(bytes.Repeat([]byte{7}, seal.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
-}
 
 func TestNewRecoveryCodesAreTenDifferentOnesThatParse(t *testing.T) {
 	codes := newRecoveryCodes()
@@ -87,7 +76,7 @@ func TestParseRecoveryCodeForgivesHowItWasWritten(t *testing.T) {
 }
 
 func TestRecoveryHashesBelongToTheirAccount(t *testing.T) {
-	keys := testKeys(t)
+	keys := flowtest.Keys(t)
 	shown := newRecoveryCodes()
 	anns, bobs := recoveryHashes(keys, "ann", shown), recoveryHashes(keys, "bob", shown)
 	for i, code := range shown {

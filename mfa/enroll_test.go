@@ -19,7 +19,7 @@ func TestEnrolmentByScanningBindsSpendsAndSignsIn(t *testing.T) {
 
 	uri := scan(t, modules(t, svgPart.FindString(p.body)))
 	u, err := url.Parse(uri)
-	s.must(err)
+	s.Must(err)
 	if u.Query().Get("secret") != base32Text.EncodeToString(p.secret(t)) || !strings.HasPrefix(uri, "otpauth://totp/Anteroom:new%40acme.example?") {
 		t.Errorf("the QR code says %s, the text %s", uri, base32Text.EncodeToString(p.secret(t)))
 	}
@@ -29,7 +29,7 @@ func TestEnrolmentByScanningBindsSpendsAndSignsIn(t *testing.T) {
 		}
 	}
 
-	step := StepAt(s.now())
+	step := StepAt(s.Now())
 	secret, p := b.enroll(p)
 	codes := p.codes()
 	if len(codes) != 10 {
@@ -56,7 +56,7 @@ func TestEnrolmentByScanningBindsSpendsAndSignsIn(t *testing.T) {
 	}
 
 	b.at(b.post(p, "/mfa/recovery-codes"), "/portal")
-	if got := s.issued[0]; got.ACR != flow.ACRMulti || !slices.Equal(got.AMR, []string{"pwd", "otp", "mfa"}) {
+	if got := s.Issued[0]; got.ACR != flow.ACRMulti || !slices.Equal(got.AMR, []string{"pwd", "otp", "mfa"}) {
 		t.Errorf("issued %+v", got)
 	}
 	if got := s.mails(); !slices.Equal(got, []string{"authenticator_added new@acme.example"}) {
@@ -86,9 +86,9 @@ func TestThePendingSecretStaysUntilItIsConfirmed(t *testing.T) {
 	wrong.refused(t, 422, "This code is not right.")
 	same("after a mistyped code", wrong)
 	same("in another tab, on the way to another portal", b.at(b.password("pcc", "new"), "/mfa/enroll"))
-	s.start()
+	s.restart()
 	same("after a restart", b.again(p, "/mfa/enroll"))
-	s.pass(20 * time.Minute)
+	s.Pass(20 * time.Minute)
 	same("after twenty minutes", b.again(p, "/mfa/enroll"))
 
 	if got := s.browser().password("pa", "new").secret(t); slices.Equal(got, first) {
@@ -118,7 +118,7 @@ func TestWhoeverOnlyKnowsThePasswordLearnsNoSecretThatIsConfirmed(t *testing.T) 
 	if slices.Equal(secret, stolen) {
 		t.Fatal("the member confirmed the secret that the thief saw")
 	}
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	// The thief's page is dead: there is an authenticator now.
 	p := thief.at(thief.post(seen, "/mfa/enroll", "code", s.code(stolen)), "/mfa/challenge")
 	thief.post(p, "/mfa/challenge", "code", s.code(stolen)).refused(t, 422, "older entry")
@@ -137,10 +137,10 @@ func TestAnotherCodeIsAskedAfterEnrolmentWhereThePortalWantsIt(t *testing.T) {
 		t.Errorf("no countdown of 12 seconds: %s", p.text())
 	}
 	b.post(p, "/mfa/challenge", "code", used).refused(t, 422, "You used this code already; the next one comes in 12 s.")
-	if len(s.issued) != 0 {
+	if len(s.Issued) != 0 {
 		t.Fatal("signed in with the enrolment code")
 	}
-	s.pass(12 * time.Second)
+	s.Pass(12 * time.Second)
 	if p = b.again(p, "/mfa/challenge"); strings.Contains(p.body, "data-countdown") {
 		t.Error("it still counts down when the next code is there")
 	}
@@ -183,7 +183,7 @@ func TestTwoTabsWithTwoCodesBindOnce(t *testing.T) {
 		secret := p.secret(t)
 		var both sync.WaitGroup
 		for _, off := range []time.Duration{0, 30 * time.Second} {
-			tab, code := b.twin(), codeAt(secret, s.now().Add(off))
+			tab, code := b.twin(), codeAt(secret, s.Now().Add(off))
 			both.Go(func() { tab.post(p, "/mfa/enroll", "code", code) })
 		}
 		both.Wait()
@@ -191,9 +191,9 @@ func TestTwoTabsWithTwoCodesBindOnce(t *testing.T) {
 			t.Fatalf("%d authenticators", len(got))
 		}
 		for _, a := range s.authenticators("new") {
-			s.must(s.db.RemoveAuthenticator(s.Context(), "new", a.ID))
+			s.Must(s.Store.RemoveAuthenticator(s.Context(), "new", a.ID))
 		}
-		s.pass(5 * time.Minute)
+		s.Pass(5 * time.Minute)
 	}
 }
 
@@ -205,9 +205,9 @@ func TestMistypedEnrolmentCodesAreExplainedAndNotCounted(t *testing.T) {
 	secret := p.secret(t)
 	text := base32Text.EncodeToString(secret)
 	phones := map[string]string{
-		"Your phone is about three minutes behind": codeAt(secret, s.now().Add(-3*time.Minute)),
-		"took the key as plain text":               codeAt([]byte(text), s.now()),
-		"choose SHA-1":                             phone{key: secret, algo: "sha256"}.shows(t, s.now()),
+		"Your phone is about three minutes behind": codeAt(secret, s.Now().Add(-3*time.Minute)),
+		"took the key as plain text":               codeAt([]byte(text), s.Now()),
+		"choose SHA-1":                             phone{key: secret, algo: "sha256"}.shows(t, s.Now()),
 		"Enter the six digits":                     "12 34",
 	}
 	for says, code := range phones {
@@ -222,8 +222,8 @@ func TestMistypedEnrolmentCodesAreExplainedAndNotCounted(t *testing.T) {
 func TestAnAddressThatTakesNoMailKeepsNobodyOut(t *testing.T) {
 	for _, address := range []string{"", "nobody"} {
 		s := newHouse(t)
-		_, err := s.db.UpdateAccount(s.Context(), "new", func(a *store.Account) error { a.Email = address; return nil })
-		s.must(err)
+		_, err := s.Store.UpdateAccount(s.Context(), "new", func(a *store.Account) error { a.Email = address; return nil })
+		s.Must(err)
 		b := s.browser()
 		b.enroll(b.password("pa", "new"))
 		if got := s.mails(); len(got) != 0 {

@@ -38,7 +38,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 			"no page":      b.read(b.PostForm(s.URL+path, nil)),
 		}
 		request, err := http.NewRequest(http.MethodPut, s.URL+path+query, nil)
-		s.must(err)
+		s.Must(err)
 		bodies["PUT"] = b.read(b.Do(request))
 		for what, got := range bodies {
 			if got.status < 400 || got.status > 499 || !errorText.MatchString(got.body) || strings.Contains(got.body, "<script>alert") {

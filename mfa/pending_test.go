@@ -10,13 +10,14 @@ import (
 	"unicode/utf8"
 
 	"anteroom/flow"
+	"anteroom/flow/flowtest"
 	"anteroom/store"
 
 	"github.com/pquerna/otp"
 )
 
 func TestPendingSecretChangesExactlyWithWhatItDependsOn(t *testing.T) {
-	keys := testKeys(t)
+	keys := flowtest.Keys(t)
 	ann := store.Account{ID: "ann", NotBefore: time.Unix(1000, 0)}
 	here := flow.Browser{ID: "laptop", Salt: "salt"}
 	want := pendingSecret(keys, ann, here, []string{"b", "a"})
@@ -52,7 +53,7 @@ func TestPendingSecretChangesExactlyWithWhatItDependsOn(t *testing.T) {
 }
 
 func TestLeftBehindKnowsWhatThisBrowserShowed(t *testing.T) {
-	keys := testKeys(t)
+	keys := flowtest.Keys(t)
 	ann := store.Account{ID: "ann"}
 	laptop, phone := flow.Browser{ID: "laptop", Salt: "s"}, flow.Browser{ID: "phone", Salt: "s"}
 	shownHere := pendingSecret(keys, ann, laptop, nil)

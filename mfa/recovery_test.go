@@ -20,7 +20,7 @@ func TestARecoveryCodeLeadsToANewAuthenticatorAndNoFurther(t *testing.T) {
 	p = b.at(b.post(p, "/mfa/recovery", "recovery_code", "K7M2 X9QD 4HNT"), "/mfa/enroll")
 
 	// Nobody is signed in by a recovery code (invariant I6).
-	if home := b.get("/"); strings.Contains(home.body, "ann@acme.example") || len(s.issued) != 0 || count(s.events("ann"), "session.opened") != 0 {
+	if home := b.get("/"); strings.Contains(home.body, "ann@acme.example") || len(s.Issued) != 0 || count(s.events("ann"), "session.opened") != 0 {
 		t.Error("signed in by the recovery code alone")
 	}
 	if s.codesLeft("ann") != 2 || !slices.Equal(s.mails(), []string{"recovery_code_used ann@acme.example"}) || count(s.events("ann"), "recovery_code.used") != 1 {
@@ -36,7 +36,7 @@ func TestARecoveryCodeLeadsToANewAuthenticatorAndNoFurther(t *testing.T) {
 	secret, p := b.enroll(p)
 	shown := p.codes()
 	b.at(b.post(p, "/mfa/recovery-codes"), "/portal")
-	if got := s.issued[0].AMR; !slices.Equal(got, []string{"pwd", "otp", "mfa"}) {
+	if got := s.Issued[0].AMR; !slices.Equal(got, []string{"pwd", "otp", "mfa"}) {
 		t.Errorf("amr %q", got)
 	}
 	if got := s.authenticators("ann"); len(got) != 1 || got[0].ID == "ann-1" {
@@ -52,7 +52,7 @@ func TestARecoveryCodeLeadsToANewAuthenticatorAndNoFurther(t *testing.T) {
 		}
 	}
 
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	b = s.browser()
 	p = b.password("pa", "ann")
 	b.post(p, "/mfa/challenge", "code", s.code(annsPhone)).refused(t, 422, "not right")
@@ -66,7 +66,7 @@ func TestARecoveryCodeLeadsToANewAuthenticatorAndNoFurther(t *testing.T) {
 // (invariant I6).
 func TestARecoveryCodeIsNeverProvedAsACode(t *testing.T) {
 	s := newHouse(t)
-	spy := &spyHub{Hub: s.hub}
+	spy := &spyHub{Hub: s.Hub}
 	s.room.Hub = spy
 	b := s.browser()
 	b.post(b.password("pa", "ann"), "/mfa/recovery", "recovery_code", annsCodes[0])
@@ -126,7 +126,7 @@ func TestAnOwedEnrolmentIsPaidOnce(t *testing.T) {
 	b.enroll(p)
 	mine := s.authenticators("ann")[0].ID
 
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	again := copied.again(p, "/mfa/enroll")
 	got := copied.post(p, "/mfa/enroll", "code", s.code(again.secret(t)))
 	got.refused(t, 409, "This page was used before.")
@@ -154,7 +154,7 @@ func TestCodesOfTheReplacedEntryAreExplainedCountedAndSpent(t *testing.T) {
 		b.post(p, "/mfa/enroll", "code", "000000").refused(t, 422, "not right")
 	}
 	b.post(p, "/mfa/enroll", "code", "000000").refused(t, 429, "too many attempts")
-	s.pass(31 * time.Second)
+	s.Pass(31 * time.Second)
 	b.enroll(b.again(p, "/mfa/enroll"))
 }
 
@@ -172,10 +172,10 @@ func TestTheRecoveryPageNeverEndsTheWay(t *testing.T) {
 
 func TestADamagedAuthenticatorCanBeReplaced(t *testing.T) {
 	s := newHouse(t)
-	s.must(s.db.RemoveAuthenticator(t.Context(), "ann", "ann-1"))
+	s.Must(s.Store.RemoveAuthenticator(t.Context(), "ann", "ann-1"))
 	damaged := annsRow
-	damaged.CreatedAt = s.now()
-	s.must(s.db.AddAuthenticator(t.Context(), damaged))
+	damaged.CreatedAt = s.Now()
+	s.Must(s.Store.AddAuthenticator(t.Context(), damaged))
 	b := s.browser()
 	p := b.password("pa", "ann")
 	b.post(p, "/mfa/challenge", "code", s.code(annsPhone)).refused(t, 422, "not right")

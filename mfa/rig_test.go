@@ -8,126 +8,67 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"anteroom/account"
 	"anteroom/flow"
+	"anteroom/flow/flowtest"
 	"anteroom/internal/mail"
-	"anteroom/internal/rar"
 	"anteroom/internal/web"
 	"anteroom/store"
-	"anteroom/store/bolt"
-	"anteroom/templates"
 )
 
 // house is this room over the real hub, a real file and real HTTP. The password
 // belongs to another room: here a name is enough.
 type house struct {
-	*testing.T
-	*httptest.Server
-	hub    *flow.Hub
-	db     *bolt.Store
-	room   *Handler
-	mux    *http.ServeMux
-	clock  atomic.Int64
-	mu     sync.Mutex
-	issued []flow.Authentication
+	*flowtest.House
+	room *Handler
 }
-
-func (s *house) now() time.Time       { return time.UnixMicro(s.clock.Load()).UTC() }
-func (s *house) pass(d time.Duration) { s.clock.Add(d.Microseconds()) }
 
 // code is what a phone with the right time shows.
-func (s *house) code(secret []byte) string { return codeAt(secret, s.now()) }
-
-func (s *house) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-// Issue and Refuse are the engine.
-func (s *house) Issue(_ context.Context, in flow.Interaction, a flow.Authentication, _ []string) (flow.Answer, error) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.issued = append(s.issued, a)
-		s.mu.Unlock()
-		http.Redirect(w, r, "/portal?code="+in.ID, http.StatusSeeOther)
-	}, nil
-}
-
-func (s *house) Details(context.Context, flow.Interaction) (rar.Details, error) { return nil, nil }
-
-func (s *house) Refuse(_ context.Context, _ flow.Interaction, e *flow.ProtocolError) (flow.Answer, error) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/portal?error="+e.Code, http.StatusSeeOther)
-	}, nil
-}
+func (s *house) code(secret []byte) string { return codeAt(secret, s.Now()) }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	s := &house{T: t}
 	// 12 seconds before the next time step.
-	s.clock.Store(time.Date(2026, 5, 4, 10, 0, 18, 0, time.UTC).UnixMicro())
-	var err error
-	s.db, err = bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Log: slog.New(slog.DiscardHandler)})
-	s.must(err)
-	t.Cleanup(func() { _ = s.db.Close() })
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(&web.Wear{Log: slog.New(slog.DiscardHandler)}).Handler(s.mux).ServeHTTP(w, r)
-	}))
-	t.Cleanup(s.Close)
-	s.start()
+	s := &house{House: flowtest.New(t, flowtest.Options{Start: time.Date(2026, 5, 4, 10, 0, 18, 0, time.UTC)})}
+	s.furnish()
 	s.seed()
 	return s
 }
 
-// start puts the room together over the store, as a process does that starts.
-func (s *house) start() {
+// restart puts the room together anew over the store, as a process does that starts.
+func (s *house) restart() {
 	s.Helper()
-	pages, err := templates.NewRenderer()
-	s.must(err)
-	keys := testKeys(s)
-	quiet := slog.New(slog.DiscardHandler)
-	s.hub, err = flow.New(flow.Options{
-		Issuer: s.URL, Store: s.db, Seal: keys, Pages: pages, Now: s.now,
-		MayEnter: func(context.Context, store.Account, store.Application) (bool, error) { return true, nil },
-	})
-	s.must(err)
-	s.hub.Engine = s
-	s.room = &Handler{
-		Store: s.db, Hub: s.hub, Seal: keys, Pages: pages, Now: s.now, Log: quiet,
-		Label: "Anteroom", Issuer: s.URL,
-		Throttle: &account.Throttle{Failures: s.db, Now: s.now},
-		Outbox:   &mail.Outbox{Store: s.db, Seal: keys, Pages: pages, Now: s.now},
-	}
-	s.mux = http.NewServeMux()
-	s.routes(&web.Edge{Pages: pages, Log: quiet})
+	s.Restart(flowtest.Options{})
+	s.furnish()
 }
 
-func (s *house) routes(edge *web.Edge) {
-	step := func(path string, step flow.Step, h web.Handler) {
-		s.mux.Handle(path, edge.Handle(s.hub.Require(step, h)))
+func (s *house) furnish() {
+	s.room = &Handler{
+		Store: s.Store, Hub: s.Hub, Seal: s.Seal, Pages: s.Pages, Now: s.Now, Log: slog.New(slog.DiscardHandler),
+		Label: "Anteroom", Issuer: s.URL,
+		Throttle: &account.Throttle{Failures: s.Store, Now: s.Now},
+		Outbox:   &mail.Outbox{Store: s.Store, Seal: s.Seal, Pages: s.Pages, Now: s.Now},
 	}
+	s.routes()
+}
+
+func (s *house) routes() {
+	step := func(path string, step flow.Step, h web.Handler) { s.Page(path, s.Hub.Require(step, h)) }
 	step("/login", flow.StepLogin, func(w http.ResponseWriter, r *http.Request) error {
 		form := r.PostFormValue("username")
 		if form == "" {
 			_, err := io.WriteString(w, "login")
 			return err
 		}
-		return s.hub.Done(w, r, func(_ context.Context, in *flow.Interaction) error {
-			in.ProvePassword(form, s.now())
+		return s.Hub.Done(w, r, func(_ context.Context, in *flow.Interaction) error {
+			in.ProvePassword(form, s.Now())
 			return nil
 		})
 	})
@@ -137,13 +78,13 @@ func (s *house) routes(edge *web.Edge) {
 	step("/mfa/recovery-codes.txt", flow.StepRecoveryCodes, s.room.DownloadRecoveryCodes)
 	step("/mfa/challenge", flow.StepChallenge, s.room.Challenge)
 	step("/mfa/recovery", flow.StepChallenge, s.room.Recovery)
-	s.mux.Handle("/continue", edge.Handle(s.hub.Continue))
-	s.mux.Handle("/{$}", edge.Handle(s.hub.Home))
-	s.mux.Handle("/authorize", edge.Handle(func(w http.ResponseWriter, r *http.Request) error {
+	s.Page("/continue", s.Hub.Continue)
+	s.Page("/{$}", s.Hub.Home)
+	s.Page("/authorize", func(w http.ResponseWriter, r *http.Request) error {
 		id := r.FormValue("app")
-		return s.hub.Authorize(w, r, flow.Request{ClientID: id, ApplicationID: id, Params: r.Form.Encode()})
-	}))
-	s.mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
+		return s.Hub.Authorize(w, r, flow.Request{ClientID: id, ApplicationID: id, Params: r.Form.Encode()})
+	})
+	s.Mux.HandleFunc("/portal", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "portal %s", r.URL.RawQuery) })
 }
 
 // annsPhone and bensPhone hold the secrets of authenticators bound long ago.
@@ -153,26 +94,26 @@ var annsPhone, bensPhone = []byte("ann's phone, 20 byte"), []byte("ben's phone, 
 // authenticator, ann and ben have one, and ann has recovery codes.
 func (s *house) seed() {
 	s.Helper()
-	s.must(s.db.Do(s.Context(), func(ctx context.Context) error {
+	s.Must(s.Store.Do(s.Context(), func(ctx context.Context) error {
 		var errs []error
 		for _, app := range []store.Application{
 			{ID: "pa", Name: "Partner Analytics", EnrolmentHint: "Ask your IT department which app is allowed."},
 			{ID: "pcc", Name: "Control Center", ChallengeAfterEnrolment: true},
 		} {
-			app.RequireMFA, app.Consent, app.CreatedAt = true, store.ConsentSkip, s.now()
-			errs = append(errs, s.db.CreateApplication(ctx, app), s.db.CreateClient(ctx, store.Client{ID: app.ID, ApplicationID: app.ID, CreatedAt: s.now()}))
+			app.RequireMFA, app.Consent, app.CreatedAt = true, store.ConsentSkip, s.Now()
+			errs = append(errs, s.Store.CreateApplication(ctx, app), s.Store.CreateClient(ctx, store.Client{ID: app.ID, ApplicationID: app.ID, CreatedAt: s.Now()}))
 		}
 		for _, name := range []string{"new", "ann", "ben"} {
-			errs = append(errs, s.db.CreateAccount(ctx, store.Account{
-				ID: name, UserName: name + "@acme.example", Email: name + "@acme.example", State: store.AccountActive, CreatedAt: s.now(),
+			errs = append(errs, s.Store.CreateAccount(ctx, store.Account{
+				ID: name, UserName: name + "@acme.example", Email: name + "@acme.example", State: store.AccountActive, CreatedAt: s.Now(),
 			}))
 		}
 		for name, secret := range map[string][]byte{"ann": annsPhone, "ben": bensPhone} {
-			errs = append(errs, s.db.AddAuthenticator(ctx, store.Authenticator{
-				ID: name + "-1", AccountID: name, Kind: "totp", CreatedAt: s.now(), Sealed: account.SealTOTP(testKeys(s), name, secret),
+			errs = append(errs, s.Store.AddAuthenticator(ctx, store.Authenticator{
+				ID: name + "-1", AccountID: name, Kind: "totp", CreatedAt: s.Now(), Sealed: account.SealTOTP(s.Seal, name, secret),
 			}))
 		}
-		errs = append(errs, s.db.ReplaceRecoveryCodes(ctx, "ann", recoveryHashes(testKeys(s), "ann", annsCodes), s.now()))
+		errs = append(errs, s.Store.ReplaceRecoveryCodes(ctx, "ann", recoveryHashes(s.Seal, "ann", annsCodes), s.Now()))
 		return errors.Join(errs...)
 	}))
 }
@@ -183,30 +124,30 @@ var annsCodes = []string{"k7m2-x9qd-4hnt", "aaaa-bbbb-cccc", "2222-3333-4444"}
 
 func (s *house) authenticators(id string) []store.Authenticator {
 	s.Helper()
-	rows, err := s.db.AuthenticatorsOf(s.Context(), id)
-	s.must(err)
+	rows, err := s.Store.AuthenticatorsOf(s.Context(), id)
+	s.Must(err)
 	return rows
 }
 
 func (s *house) last(id string) int64 {
 	s.Helper()
-	last, err := s.db.LastTOTP(s.Context(), id)
-	s.must(err)
+	last, err := s.Store.LastTOTP(s.Context(), id)
+	s.Must(err)
 	return last
 }
 
 func (s *house) codesLeft(id string) int {
 	s.Helper()
-	n, err := s.db.RecoveryCodesLeft(s.Context(), id)
-	s.must(err)
+	n, err := s.Store.RecoveryCodesLeft(s.Context(), id)
+	s.Must(err)
 	return n
 }
 
 // events lists an account's audit events as "type reason".
 func (s *house) events(id string) []string {
 	s.Helper()
-	rows, _, err := s.db.AuditEvents(s.Context(), store.AuditFilter{AccountID: id}, store.Page{Limit: 1000})
-	s.must(err)
+	rows, _, err := s.Store.AuditEvents(s.Context(), store.AuditFilter{AccountID: id}, store.Page{Limit: 1000})
+	s.Must(err)
 	var all []string
 	for _, e := range rows {
 		all = append(all, strings.TrimSpace(e.Type+" "+e.Details["reason"]))
@@ -226,8 +167,8 @@ func count(all []string, one string) (n int) {
 // mails lists what was enqueued, as "kind to".
 func (s *house) mails() []string {
 	s.Helper()
-	rows, _, err := s.db.PendingMail(s.Context(), store.Page{Limit: 1000})
-	s.must(err)
+	rows, _, err := s.Store.PendingMail(s.Context(), store.Page{Limit: 1000})
+	s.Must(err)
 	var all []string
 	for _, m := range rows {
 		all = append(all, m.Kind+" "+m.To)
@@ -244,9 +185,7 @@ type browser struct {
 
 func (s *house) browser() *browser {
 	s.Helper()
-	jar, err := cookiejar.New(nil)
-	s.must(err)
-	return &browser{Client: &http.Client{Jar: jar}, s: s}
+	return &browser{Client: &http.Client{Jar: s.Jar()}, s: s}
 }
 
 // twin returns a browser with a copy of the cookies that b has now, which does
@@ -254,7 +193,7 @@ func (s *house) browser() *browser {
 func (b *browser) twin() *browser {
 	twin := b.s.browser()
 	base, err := url.Parse(b.s.URL)
-	b.s.must(err)
+	b.s.Must(err)
 	twin.Jar.SetCookies(base, b.Jar.Cookies(base))
 	twin.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return twin
