@@ -76,6 +76,8 @@ func TestKilledAtTheNthSyncOfAJourney(t *testing.T) {
 	f := newFleet(t)
 	node := f.nodes[0].traced()
 	f.start()
+	const least = 16 // eight commits
+	again := 3
 	for n := 1; ; n++ {
 		people := f.populate(1)
 		people[0].end = fate(n) % fates
@@ -102,13 +104,18 @@ func TestKilledAtTheNthSyncOfAJourney(t *testing.T) {
 			t.Errorf("sync %d: %v", n, err)
 		}
 		f.check(people)
-		if reached {
-			t.Logf("a journey has %d syncs", n-1)
-			if n < 16 {
-				t.Errorf("a journey has %d syncs, and each of its eight commits needs two", n-1)
-			}
+		if !reached {
+			continue
+		}
+		t.Logf("a journey has %d syncs", n-1)
+		if n > least {
 			break
 		}
+		// On a busy machine strace may tell too late: then this one is still to be done.
+		if again--; again < 0 {
+			t.Fatalf("a journey has %d syncs, and each of its eight commits needs two", n-1)
+		}
+		n--
 	}
 	f.checkRows()
 }
