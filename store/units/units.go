@@ -96,25 +96,26 @@ func (s *Units[W]) Commit(ctx context.Context, commit func(W) error) error {
 		return nil
 	}
 	h.stop()
-	if err := h.close(); err != nil {
+	lost, err := h.close()
+	if err != nil {
 		return err
 	}
-	if h.lost != nil {
+	if lost != nil {
 		s.drop(h.work)
-		return h.lost
+		return lost
 	}
 	return commit(h.work)
 }
 
-// close ends the unit for everybody but its caller.
-func (u *Unit[W]) close() error {
+// close ends the unit for everybody but its caller, and says why it is lost, if it is.
+func (u *Unit[W]) close() (lost, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.over != nil {
-		return u.over
+		return nil, u.over
 	}
 	u.over = errOver
-	return nil
+	return u.lost, nil
 }
 
 // Rollback: see store.UnitOfWork.
